@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kernels and the card, in Amaranth HDL.
+
+Modules that the driver shares with the hardware (:mod:`headrace.hw.status`,
+:mod:`headrace.hw.card.config`, :mod:`headrace.hw.card.jobs`, :mod:`headrace.hw.card.registers`)
+import neither Amaranth nor anything else that a host without it lacks.
+"""
+
+__all__ = []

