@@ -1,0 +1,347 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every card can do: verbs on arrays."""
+
+import abc
+import collections
+import dataclasses
+import functools
+import threading
+
+import numpy as np
+
+from headrace.errors import CardError
+from headrace.hw.status import Detail, Status
+from headrace.recipe import Recipe
+
+
+__all__ = ["Card", "ImagePrep", "Outcome", "Report"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """How one item went.
+
+    Members
+    -------
+    status, detail : Status, Detail
+        What the card said. ``OK`` and ``NONE`` if it delivered the result.
+    cycles : int
+        Cycles of the card's clock from taking the job to its completion; 0 on the CPU.
+    fallback : bool
+        True if the item was done again on the CPU because the status was not ``OK``.
+    error : Exception or None
+        Why there is no result.
+    """
+
+    status: Status = Status.OK
+    detail: Detail = Detail.NONE
+    cycles: int = 0
+    fallback: bool = False
+    error: Exception | None = None
+
+
+@dataclasses.dataclass
+class Outcome:
+    """Result of one item (None if it failed), and how it went."""
+
+    result: np.ndarray | None
+    report: Report
+
+
+class Card(abc.ABC):
+    """A card: turns encoded images and pixels into arrays. Made by :func:`headrace.open`.
+
+    All methods may be called from any thread. A card is closed by :meth:`close` or at the end of
+    a ``with`` block, and can be pickled: the copy opens a card of the same kind.
+    """
+
+    def __init__(self, name, fallback):
+        self.name = name
+        self.fallback = fallback
+        self._closed = False
+        self._local = threading.local()
+        self._tally_lock = threading.Lock()
+        self._tally = collections.Counter()
+
+    # What a kind of card implements
+
+    @abc.abstractmethod
+    def _process(self, recipe, items, targets):
+        """Do ``recipe`` with each item.
+
+        Parameters
+        ----------
+        recipe : Recipe
+        items : list of memoryview or ndarray
+            Encoded images, or pixels.
+        targets : list of ndarray or None
+            Where to put the results; None lets the card make an array.
+
+        Returns
+        -------
+        list of Outcome
+        """
+
+    def _close(self):
+        """Release what the card holds; called once."""
+
+    # Verbs
+
+    def decode_jpeg(self, data, *, out=None):
+        """Decode JPEG files to RGB, as Pillow's ``Image.open(…).convert("RGB")``.
+
+        Parameters
+        ----------
+        data : bytes-like or list of bytes-like
+            Whole files. EXIF orientation is not applied.
+        out : ndarray of uint8, shape (H, W, 3), or list of such, optional
+            Receives the pixels.
+
+        Returns
+        -------
+        ndarray of uint8, shape (H, W, 3), or list of such
+        """
+        items, single = _as_items(data)
+        for item in items:
+            if isinstance(item, np.ndarray):
+                raise ValueError(f"Data must be bytes-like, not an array of shape {item.shape}")
+        targets = _as_targets(out, len(items), single, np.dtype(np.uint8))
+        results = self._results(Recipe(), items, targets)
+        return results[0] if single else results
+
+    def resize(self, image, size, filter="bilinear", *, out=None):
+        """Resize pixels, as Pillow's ``Image.resize``.
+
+        Parameters
+        ----------
+        image : ndarray of uint8, shape (H, W, 3) or (H, W), or list of such
+            Pixels.
+        size : (int, int)
+            Height and width of the result, in pixels.
+        filter : "bilinear" or "bicubic"
+            Pillow's filter of that name.
+        out : ndarray of uint8 of the result's shape, or list of such, optional
+            Receives the pixels.
+
+        Returns
+        -------
+        ndarray of uint8, shape (height, width, 3) or (height, width), or list of such
+        """
+        if np.ndim(size) != 1:
+            raise ValueError(f"Size must be (height, width), not {size!r}")
+        recipe = Recipe(resize=size, filter=filter)
+        items, single = _as_items(image, gray=True)
+        for item in items:
+            if not isinstance(item, np.ndarray):
+                raise ValueError("Image must be an array, not bytes")
+        targets = _as_targets(out, len(items), single, np.dtype(np.uint8))
+        results = self._results(recipe, items, targets)
+        return results[0] if single else results
+
+    def image(self, resize=None, crop=None, filter="bilinear", *, mean=None, std=None,
+              dtype="uint8", layout="CHW"):
+        """Prepare images for a network; see :class:`Recipe` for the options.
+
+        Returns
+        -------
+        ImagePrep
+            Call it with files or pixels.
+        """
+        return ImagePrep(self, Recipe(resize, crop, filter, mean, std, dtype, layout))
+
+    # Everything else
+
+    @property
+    def last(self):
+        """:class:`Report` of each item of this thread's last call, as a list."""
+        return getattr(self._local, "last", [])
+
+    def counters(self):
+        """What the card has done since it was opened, as a dict.
+
+        ``items``, ``fallbacks`` and ``failures`` are counts; ``statuses`` maps
+        ``"STATUS/DETAIL"`` to the number of items that the card did not deliver.
+        """
+        with self._tally_lock:
+            tally = dict(self._tally)
+        statuses = {name: tally.pop(name) for name in sorted(tally) if "/" in name}
+        return {**{name: tally.get(name, 0) for name in ("items", "fallbacks", "failures")},
+                "statuses": statuses}
+
+    @property
+    def closed(self):
+        """True after :meth:`close`."""
+        return self._closed
+
+    def close(self):
+        """Release the card. Closing twice does nothing."""
+        if not self._closed:
+            self._closed = True
+            self._close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
+
+    def __reduce__(self):
+        from headrace.cards import open
+        return functools.partial(open, self.name, fallback=self.fallback), ()
+
+    def __repr__(self):
+        state = ", closed" if self._closed else ""
+        return f"<headrace card {self.name!r}, fallback={self.fallback!r}{state}>"
+
+    def _results(self, recipe, items, targets, errors="raise"):
+        if errors not in ("raise", "return"):
+            raise ValueError(f"Errors must be one of raise, return, not {errors!r}")
+        if self._closed:
+            raise CardError(f"Card must be open, not closed: {self!r}")
+        outcomes = self._process(recipe, items, targets) if items else []
+        reports = self._local.last = [outcome.report for outcome in outcomes]
+        with self._tally_lock:
+            for report in reports:
+                self._tally["items"] += 1
+                self._tally["fallbacks"] += report.fallback
+                self._tally["failures"] += report.error is not None
+                if report.status is not Status.OK:
+                    self._tally[f"{report.status.name}/{report.detail.name}"] += 1
+        if errors == "raise":
+            for report in reports:
+                if report.error is not None:
+                    raise report.error
+        return [outcome.result if outcome.report.error is None else outcome.report.error
+                for outcome in outcomes]
+
+
+class ImagePrep:
+    """A card and a recipe: a function from images to arrays. Made by :meth:`Card.image`.
+
+    Members
+    -------
+    card : Card
+    recipe : Recipe
+    shape : tuple of int or None
+        Shape of one result, e.g. (3, 224, 224); None if it depends on the image.
+    dtype : numpy.dtype
+        Of the results. bfloat16 comes as uint16 bit patterns: ``.view(ml_dtypes.bfloat16)``, or
+        ``torch.from_numpy(…).view(torch.bfloat16)``.
+    """
+
+    def __init__(self, card, recipe):
+        self.card = card
+        self.recipe = recipe
+
+    @property
+    def shape(self):
+        return self.recipe.fixed_shape
+
+    @property
+    def dtype(self):
+        return self.recipe.element
+
+    @property
+    def last(self):
+        """:class:`Report` of each item of this thread's last call, as a list."""
+        return self.card.last
+
+    def __call__(self, items, *, out=None, errors="raise"):
+        """Prepare one image or a batch.
+
+        Parameters
+        ----------
+        items : bytes-like, ndarray of uint8, shape (H, W, 3), or a list of such
+            Encoded files or pixels. EXIF orientation is not applied.
+        out : ndarray of :attr:`dtype`, shape (N, *shape), or *shape* for a single item, optional
+            Receives the results. A list of arrays if :attr:`shape` is None.
+        errors : "raise" or "return"
+            Every item is done whatever happens to the others. Then the first exception is raised,
+            or each stands in place of its result.
+
+        Returns
+        -------
+        ndarray of shape (N, *shape)
+            A list of ndarray if :attr:`shape` is None; for a single item, its array. With
+            ``errors="return"`` always a list (for a single item, its array or exception).
+        """
+        items, single = _as_items(items)
+        batch = None
+        if self.shape is not None and not single:
+            batch = _as_batch(out, (len(items), *self.shape), self.dtype)
+            targets = list(batch)
+        else:
+            targets = _as_targets(out, len(items), single, self.dtype)
+        results = self.card._results(self.recipe, items, targets, errors)
+        if single:
+            return results[0]
+        return results if batch is None or errors == "return" else batch
+
+    def __reduce__(self):
+        return ImagePrep, (self.card, self.recipe)
+
+    def __repr__(self):
+        return f"<{self.recipe} on {self.card!r}>"
+
+
+def _as_items(items, *, gray=False):
+    """List of memoryviews and arrays, and whether it was one item."""
+    if isinstance(items, np.ndarray):
+        single = items.ndim in (1, 2, 3)
+        items = [items] if single else list(items)
+    else:
+        try:
+            memoryview(items)
+            single = True
+        except TypeError:
+            single = False
+        if not single and (isinstance(items, str) or not hasattr(items, "__iter__")):
+            raise ValueError(f"Item must be bytes-like or an array, not {items!r}")
+        items = [items] if single else list(items)
+    return [_as_item(item, gray) for item in items], single
+
+
+def _as_item(item, gray):
+    if isinstance(item, np.ndarray) and item.ndim != 1:
+        shaped = item.ndim == 3 and item.shape[2] == 3 or gray and item.ndim == 2
+        if item.dtype != np.uint8 or not shaped or not item.size:
+            shapes = "(H, W, 3) or (H, W)" if gray else "(H, W, 3)"
+            raise ValueError(f"Pixels must be uint8 of shape {shapes}, "
+                             f"not {item.dtype} of shape {item.shape}")
+        return item
+    try:
+        view = memoryview(item)
+        return view.cast("B") if view.nbytes else memoryview(b"")
+    except TypeError:
+        raise ValueError(f"Item must be bytes-like or an array, not {item!r}") from None
+
+
+def _as_batch(out, shape, dtype):
+    if out is None:
+        return np.empty(shape, dtype)
+    check_target(out, shape, dtype)
+    return out
+
+
+def _as_targets(out, count, single, dtype):
+    if out is None:
+        return [None] * count
+    targets = [out] if single else list(out)
+    if len(targets) != count:
+        raise ValueError(f"Out must hold {count} arrays, not {len(targets)}")
+    for target in targets:
+        if target is not None:
+            check_target(target, None, dtype)
+    return targets
+
+
+def check_target(target, shape, dtype):
+    """Raise ValueError unless a result of ``shape`` (if given) and ``dtype`` fits ``target``."""
+    if not isinstance(target, np.ndarray):
+        raise ValueError(f"Out must be an ndarray, not {target!r}")
+    if shape is not None and target.shape != tuple(shape):
+        raise ValueError(f"Out must be of shape {tuple(shape)}, not {target.shape}")
+    if target.dtype != dtype:
+        raise ValueError(f"Out must be of type {dtype}, not {target.dtype}")
+    if not (target.flags.c_contiguous and target.flags.writeable):
+        raise ValueError("Out must be C-contiguous and writable")

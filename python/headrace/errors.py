@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What can go wrong, as exceptions."""
+
+from headrace.hw.status import Detail, Status
+
+
+__all__ = ["HeadraceError", "CardError", "ItemError"]
+
+
+class HeadraceError(Exception):
+    """Base of the driver's own exceptions."""
+
+
+class CardError(HeadraceError, RuntimeError):
+    """A card that cannot be opened, is closed, or misbehaves; not the fault of an item."""
+
+
+class ItemError(HeadraceError, ValueError):
+    """An item that the card handed back, under ``fallback="raise"``.
+
+    Parameters
+    ----------
+    status : Status
+        Kind of trouble.
+    detail : Detail
+        What exactly; ``detail.text`` says it to a person.
+    index : int or None
+        Position of the item in its batch; None for a single item.
+    """
+
+    def __init__(self, status, detail, index=None):
+        self.status = Status(status)
+        self.detail = Detail(detail)
+        self.index = index
+        super().__init__(self.status, self.detail, index)
+
+    def __str__(self):
+        where = "" if self.index is None else f"item {self.index}: "
+        return f"{where}{self.status.name}: {self.detail.text}"
