@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Huffman table specifications to look-up tables."""
+
+from amaranth import *
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .entropy import LEVEL_BITS, TableWrite
+
+
+__all__ = ["HuffmanBuilder"]
+
+
+class HuffmanBuilder(wiring.Component):
+    """Turns a DHT specification into the entries that the entropy decoder looks up.
+
+    Takes the 16 counts, then the symbols, of one table at ``i`` (ITU-T T.81, B.2.4.2), and writes
+    both levels of the table. Codes are canonical and so come in ascending order: both levels are
+    filled from their first entry upwards, each entry once. A prefix of 9 bits with longer codes
+    gets a sub-table just deep enough for its longest code; with at most 256 codes the sub-tables
+    of a table take at most 496 entries (a sub-table of 2**n entries behind another of the same
+    table starts with a code longer than the shortest that fills the one before, so it needs
+    2**(n - 1) codes or more).
+
+    Like libjpeg's, the check rejects a code of all ones and more codes than fit, and a DC symbol
+    above 15; the table is then ``bad``, which matters only if a scan uses it.
+
+    Members
+    -------
+    start : :py:`In(1)`
+        Strobe while not ``busy``: a table follows. ``context``, ``ac`` and ``number`` say which;
+        they are held until ``busy`` falls.
+    i : :py:`In(stream.Signature(8))`
+        Counts and symbols.
+    busy : :py:`Out(1)`
+        From ``start`` until the table is complete.
+    bad : :py:`Out(1)`
+        The table cannot be used. Valid when ``busy`` has fallen.
+    counted : :py:`Out(1)`
+        The counts have been taken; their sum is ``symbols``.
+    symbols : :py:`Out(12)`
+        Number of symbols.
+    abort : :py:`In(1)`
+        While high, no more bytes are expected: the table becomes ``bad`` and ``busy`` falls.
+    write : :py:`Out(TableWrite(contexts))`, with ``write_valid``
+        Entries.
+    """
+
+    def __init__(self, contexts):
+        self.contexts = contexts
+        super().__init__({
+            "start": In(1), "context": In(range(contexts)), "ac": In(1), "number": In(1),
+            "i": In(stream.Signature(8)),
+            "abort": In(1), "busy": Out(1), "bad": Out(1), "symbols": Out(12), "counted": Out(1),
+            "write": Out(TableWrite(contexts)), "write_valid": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+
+        counts = Array(Signal(8, name=f"count_{n}") for n in range(1, 17))
+        index = Signal(4)
+        length = Signal(range(1, 18))
+        code = Signal(18)          # code behind the last one of this length
+        root = Signal(LEVEL_BITS + 1)
+        sub = Signal(LEVEL_BITS + 1)
+        sub_left = Signal(8)       # entries of the present sub-table still to fill
+        depth = Signal(range(8))   # bits that it looks at
+        reach = Signal(range(18))  # longest code considered for it
+        space = Signal(9)
+        fill = Signal(10)
+        symbol = Signal(8)
+        count = Signal(8)
+        m.d.comb += count.eq(counts[(length - 1)[:4]])
+
+        w = self.write
+        hit, miss = w.entry.symbol.hit, w.entry.symbol.miss
+        m.d.comb += [w.context.eq(self.context), w.ac.eq(self.ac), w.number.eq(self.number)]
+
+        run, size = symbol[4:], symbol[:4]
+        level_length = Mux(length > LEVEL_BITS, length - LEVEL_BITS, length)
+        usable = Mux(self.ac, size <= 10, (run == 0) & (size <= 11))
+
+        def put(level, pointer):
+            """Write the symbol's entry, or none if it cannot occur in an image of 8 bits."""
+            m.d.comb += [
+                w.level.eq(level), w.index.eq(pointer),
+                self.write_valid.eq(~pointer[LEVEL_BITS] & ~self.bad),
+                hit.size.eq(size),
+                hit.run.eq(Mux((size == 0) & (run != 15), 0, run)),
+                hit.length.eq(level_length),
+                w.entry.total.eq(Mux(usable, level_length + size, 0)),
+            ]
+            m.d.sync += [pointer.eq(pointer + 1), fill.eq(fill - 1)]
+            with m.If(pointer[LEVEL_BITS]):
+                m.d.sync += self.bad.eq(1)
+
+        with m.FSM():
+            with m.State("Idle"):
+                m.d.sync += [
+                    index.eq(0), length.eq(1), code.eq(0), root.eq(0), sub.eq(0), sub_left.eq(0),
+                    self.symbols.eq(0), self.counted.eq(0),
+                ]
+                with m.If(self.start):
+                    m.d.sync += [self.busy.eq(1), self.bad.eq(0)]
+                    m.next = "Counts"
+
+            with m.State("Counts"):
+                m.d.comb += self.i.ready.eq(1)
+                with m.If(self.i.valid):
+                    m.d.sync += [
+                        counts[index].eq(self.i.payload), index.eq(index + 1),
+                        self.symbols.eq(self.symbols + self.i.payload),
+                    ]
+                    with m.If(index == 15):
+                        m.d.sync += self.counted.eq(1)
+                        m.next = "Symbol"
+                with m.Elif(self.abort):
+                    m.d.sync += self.bad.eq(1)
+                    m.next = "Rest of first level"
+
+            with m.State("Symbol"):
+                with m.If(self.abort):
+                    m.d.sync += [self.bad.eq(1), length.eq(17)]
+                with m.If(length == 17):
+                    m.next = "Rest of sub-table"
+                with m.Elif(count == 0):
+                    # A code of this length may not be all ones, nor may codes overflow.
+                    m.d.sync += [length.eq(length + 1), code.eq(code << 1)]
+                    with m.If((code >> length).any() & (code != 0)):
+                        m.d.sync += [self.bad.eq(1), code.eq(0)]
+                with m.Else():
+                    m.d.comb += self.i.ready.eq(1)
+                    with m.If(self.i.valid):
+                        m.d.sync += [symbol.eq(self.i.payload), code.eq(code + 1)]
+                        with m.If(~self.ac & (self.i.payload > 15)):
+                            m.d.sync += self.bad.eq(1)
+                        with m.If(length <= LEVEL_BITS):
+                            m.d.sync += fill.eq((1 << LEVEL_BITS) >> length)
+                            m.next = "Fill first level"
+                        with m.Elif(sub_left == 0):
+                            m.d.sync += [
+                                depth.eq(length - LEVEL_BITS), reach.eq(length),
+                                space.eq(1 << (length - LEVEL_BITS)[:3]),
+                            ]
+                            m.next = "Depth"
+                        with m.Else():
+                            m.d.sync += fill.eq((1 << depth) >> (length - LEVEL_BITS)[:3])
+                            m.next = "Fill second level"
+                        m.d.sync += counts[(length - 1)[:4]].eq(count - 1)
+
+            with m.State("Fill first level"):
+                put(0, root)
+                with m.If(fill == 1):
+                    m.next = "Symbol"
+
+            with m.State("Depth"):
+                # `space` codes of length `reach` fit; deepen while fewer remain.
+                here = Signal(9)
+                m.d.comb += here.eq(counts[(reach - 1)[:4]] + (reach == length))
+                with m.If((here >= space) | (reach == 16)):
+                    m.next = "Sub-table"
+                with m.Else():
+                    m.d.sync += [
+                        space.eq((space - here) << 1), reach.eq(reach + 1), depth.eq(depth + 1),
+                    ]
+
+            with m.State("Sub-table"):
+                m.d.comb += [
+                    w.level.eq(0), w.index.eq(root), w.entry.miss.eq(1),
+                    w.entry.total.eq(LEVEL_BITS),
+                    miss.base.eq(sub), miss.shift.eq(7 - depth),
+                    self.write_valid.eq(~root[LEVEL_BITS] & ~self.bad),
+                ]
+                m.d.sync += [
+                    root.eq(root + 1), sub_left.eq(1 << depth),
+                    fill.eq((1 << depth) >> (length - LEVEL_BITS)[:3]),
+                ]
+                with m.If(root[LEVEL_BITS]):
+                    m.d.sync += self.bad.eq(1)
+                m.next = "Fill second level"
+
+            with m.State("Fill second level"):
+                put(1, sub)
+                m.d.sync += sub_left.eq(sub_left - 1)
+                with m.If((fill == 1) | (fill == 0)):
+                    m.next = "Symbol"
+
+            with m.State("Rest of sub-table"):
+                with m.If((sub_left == 0) | sub[LEVEL_BITS]):
+                    m.next = "Rest of first level"
+                with m.Else():
+                    m.d.comb += [
+                        w.level.eq(1), w.index.eq(sub), self.write_valid.eq(~self.bad)]
+                    m.d.sync += [sub.eq(sub + 1), sub_left.eq(sub_left - 1)]
+
+            with m.State("Rest of first level"):
+                with m.If(root[LEVEL_BITS]):
+                    m.d.sync += self.busy.eq(0)
+                    m.next = "Idle"
+                with m.Else():
+                    m.d.comb += [w.index.eq(root), self.write_valid.eq(~self.bad)]
+                    m.d.sync += root.eq(root + 1)
+
+        return m
