@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows of samples: from blocks in MCU order to raster order."""
+
+from amaranth import *
+from amaranth.lib import data, memory, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from .markers import Header
+
+
+__all__ = ["Place", "Step", "RowBuffer"]
+
+
+def Place(contexts, max_width):
+    """Where a block goes: ``x`` counts blocks. ``row_end``: it completes a row of MCUs."""
+    return data.StructLayout({
+        "context": range(contexts), "component": 2, "x": ceil_log2(max_width // 8),
+        "lower": 1, "slot": 1, "row_end": 1,
+    })
+
+
+def Step(contexts):
+    """What the upsampler has to do with the samples that come with it.
+
+    ``chroma``: the chroma words are new; ``luma``: so is the luma word, and a pixel word is due.
+    ``near``: bank of the nearer chroma row; ``blend``: the other bank has the farther one.
+    ``right``: the last chroma column is column ``edge`` of the word of this pixel word.
+    ``fancy``: triangle filter, else replication.
+    """
+    return data.StructLayout({
+        "context": range(contexts), "chroma": 1, "luma": 1, "near": 1, "blend": 1,
+        "left": 1, "right": 1, "edge": 3, "odd_word": 1, "odd_row": 1,
+        "h2": 1, "v2": 1, "fancy": 1, "color": 1, "rgb": 1, "row_last": 1, "last": 1,
+    })
+
+
+class RowBuffer(wiring.Component):
+    """Two rows of MCUs for each context, written by block, read by row of the image.
+
+    Chroma rows lie in two banks, even and odd, so that the two rows that a vertically upsampled
+    row blends come in the same cycle. A row of MCUs is freed when no row of the image needs it
+    any more: with halved chroma height, that is one row into the next.
+
+    Members
+    -------
+    header : :py:`In(Header).array(contexts)`
+    enable, clear : :py:`In(contexts)`
+        Rows are read while ``enable``; ``clear`` is a strobe that forgets everything.
+    room : :py:`Out(contexts)`
+        The next block may be issued.
+    issue, issue_context, place
+        Strobe: the next block of the context gets a place.
+    i, i_valid, i_row, i_place, i_last
+        Rows of samples of blocks with their places; ``i_last`` on the last row of a block.
+    grant : :py:`In(contexts)`
+        The consumer has room for one row of the image.
+    advance : :py:`In(1)`
+        The consumer has room for one more pixel word.
+    step, step_valid, luma, blue, red
+        Samples for the upsampler, two cycles after ``taken``.
+    taken : :py:`Out(1)`, ``taken_context``
+        A pixel word was started.
+    busy, done : :py:`Out(contexts)`
+        A row is being read; all rows have been.
+    """
+
+    def __init__(self, contexts, max_width):
+        if max_width % 16:
+            raise ValueError(f"Max width must be a multiple of 16, not {max_width!r}")
+        self.contexts = contexts
+        self.max_width = max_width
+        n = contexts
+        super().__init__({
+            "header": In(Header).array(n), "enable": In(n), "clear": In(n),
+            "room": Out(n), "issue": In(1), "issue_context": In(range(n)),
+            "place": Out(Place(n, max_width)),
+            "i": In(64), "i_valid": In(1), "i_row": In(3), "i_last": In(1),
+            "i_place": In(Place(n, max_width)),
+            "grant": In(n), "advance": In(1),
+            "step": Out(Step(n)), "step_valid": Out(1),
+            "luma": Out(64), "blue": Out(64).array(2), "red": Out(64).array(2),
+            "taken": Out(1), "taken_context": Out(range(n)),
+            "busy": Out(n), "done": Out(n),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        n = self.contexts
+        x_bits = ceil_log2(self.max_width // 8)
+
+        released = Signal(n)   # strobes: a row of MCUs is free, a row of the image complete
+        row_read = Signal(n)
+        ready = Signal(n)
+        ys = Array(Signal(16, name=f"y_{c}") for c in range(n))
+        for c in range(n):
+            self._context(m, c, ys[c], ready, released, row_read)
+
+        # Writing
+        p = self.i_place
+        luma = memory.Memory(shape=64, depth=n << (5 + x_bits), init=[])
+        m.submodules.luma = luma
+        write = luma.write_port()
+        luma_read = luma.read_port()
+        m.d.comb += [
+            write.addr.eq(Cat(p.x, self.i_row, p.lower, p.slot, p.context)),
+            write.data.eq(self.i),
+            write.en.eq(self.i_valid & (p.component == 0)),
+        ]
+        chroma_reads = []
+        for component, name in ((1, "blue"), (2, "red")):
+            for bank in range(2):
+                chroma = memory.Memory(shape=64, depth=n << (3 + x_bits), init=[])
+                m.submodules[f"{name}_{bank}"] = chroma
+                write = chroma.write_port()
+                m.d.comb += [
+                    write.addr.eq(Cat(p.x, self.i_row[1:], p.slot, p.context)),
+                    write.data.eq(self.i),
+                    write.en.eq(self.i_valid & (p.component == component)
+                                & (self.i_row[0] == bank)),
+                ]
+                chroma_reads.append(chroma.read_port())
+
+        # Reading: one row at a time. The chroma words run two steps ahead of the luma words.
+        chosen = Signal(range(n))
+        turn = Signal(range(n))
+        header = Signal(Header)
+        y = Signal(16)
+        running = Signal()
+        pick = Signal(range(n))
+        for k in reversed(range(n)):
+            c = Signal(range(n), name=f"candidate_{k}")
+            m.d.comb += c.eq(turn + k + 1 - Mux(turn + k + 1 >= n, n, 0))
+            with m.If(ready.bit_select(c, 1)):
+                m.d.comb += pick.eq(c)
+
+        index = Signal(x_bits + 2)
+        words = Signal(x_bits + 1)
+        chroma_width = Signal(16)
+        near, far = Signal(16), Signal(16)
+        last_chroma = Signal(16)
+        setup = Signal()
+        final = index == words + 1
+        go = running & ~setup & (self.advance | (index < 2))
+        with m.If(~running):
+            with m.If(ready.any()):
+                m.d.sync += [running.eq(1), setup.eq(1), chosen.eq(pick), turn.eq(pick),
+                             y.eq(ys[pick]), index.eq(0)]
+                for c in range(n):
+                    with m.If(pick == c):
+                        m.d.sync += header.eq(self.header[c])
+        with m.Elif(setup):
+            m.d.sync += [
+                setup.eq(0),
+                words.eq((header.width + 7) >> 3),
+                chroma_width.eq(((header.width + header.h2) >> header.h2) - 1),
+                near.eq(y >> header.v2),
+                far.eq(Mux(~header.v2, y, Mux(
+                    y[0], Mux((y >> 1) == last_chroma, y >> 1, (y >> 1) + 1),
+                    Mux(y == 0, 0, (y >> 1) - 1)))),
+            ]
+        with m.Elif(go):
+            m.d.sync += index.eq(index + 1)
+            with m.If(final):
+                m.d.sync += running.eq(0)
+        m.d.comb += [
+            last_chroma.eq((header.height - 1) >> 1),
+            row_read.eq((go & final) << chosen),
+            self.busy.eq(running << chosen),
+            self.taken.eq(go & (index >= 2)),
+            self.taken_context.eq(chosen),
+        ]
+
+        j = Signal(x_bits + 1)
+        chroma_index = Signal(x_bits)
+        m.d.comb += [
+            j.eq(index - 2),
+            chroma_index.eq(Mux(header.h2, index >> 1, index - 1)),
+            luma_read.addr.eq(Cat(
+                j[:x_bits], y[:3], header.v2 & y[3], Mux(header.v2, y[4], y[3]), chosen)),
+        ]
+        for k, read in enumerate(chroma_reads):
+            line = Mux(near[0] == k % 2, near, far)
+            m.d.comb += read.addr.eq(Cat(chroma_index, line[1:3], line[3], chosen))
+
+        step, valid = Signal(Step(n)), Signal()
+        m.d.sync += [
+            valid.eq(go),
+            step.context.eq(chosen),
+            step.chroma.eq(Mux(header.h2, ~index[0], 1)),
+            step.luma.eq(index >= 2),
+            step.near.eq(near[0]),
+            step.blend.eq(near != far),
+            step.left.eq(j == 0),
+            step.right.eq((chroma_width >> 3) == (j >> 1)),
+            step.edge.eq(chroma_width[:3]),
+            step.odd_word.eq(j[0]),
+            step.odd_row.eq(y[0]),
+            step.h2.eq(header.h2), step.v2.eq(header.v2),
+            step.fancy.eq(~header.h2 | (chroma_width > 1)),
+            step.color.eq(header.color), step.rgb.eq(header.rgb),
+            step.row_last.eq(final),
+            step.last.eq(final & (y == header.height - 1)),
+        ]
+        # The memories' output registers.
+        m.d.sync += [
+            self.step.eq(step), self.step_valid.eq(valid), self.luma.eq(luma_read.data),
+            self.blue[0].eq(chroma_reads[0].data), self.blue[1].eq(chroma_reads[1].data),
+            self.red[0].eq(chroma_reads[2].data), self.red[1].eq(chroma_reads[3].data),
+        ]
+        with m.If(go & final):
+            # With halved chroma, the first row of an MCU still needs the MCU above.
+            m.d.comb += released.eq(Mux(
+                header.v2, (y[:4] == 0) & (y != 0), y[:3] == 7) << chosen)
+        return m
+
+    def _context(self, m, c, y, ready, released, row_read):
+        """Progress of one context: blocks issued, rows of MCUs filled, rows of the image read."""
+        header = self.header[c]
+        block = Signal(3, name=f"block_{c}")
+        x = Signal(13, name=f"x_{c}")
+        slot = Signal(name=f"slot_{c}")
+        used = Signal(2, name=f"used_{c}")
+        filled = Signal(14, name=f"filled_{c}")
+        luma_blocks = Signal(3, name=f"luma_blocks_{c}")
+        begins = (block == 0) & (x == 0)
+        issued = Signal(name=f"issued_{c}")
+        last_block = Signal(name=f"last_block_{c}")
+        in_luma = block < luma_blocks
+        m.d.comb += [
+            luma_blocks.eq((1 << header.h2) << header.v2),
+            issued.eq(self.issue & (self.issue_context == c)),
+            self.room[c].eq(~begins | (used != 2)),
+            last_block.eq(block == Mux(header.color, luma_blocks + 1, 0)),
+        ]
+        with m.If(self.issue_context == c):
+            right, lower = Signal(name=f"right_{c}"), Signal(name=f"lower_{c}")
+            m.d.comb += [
+                right.eq(header.h2 & block[0]),
+                lower.eq(Mux(header.h2, block[1], block[0])),
+                self.place.context.eq(c),
+                self.place.component.eq(Mux(in_luma, 0, block - luma_blocks + 1)),
+                self.place.x.eq(Mux(in_luma & header.h2, Cat(right, x), x)),
+                self.place.lower.eq(in_luma & header.v2 & lower),
+                self.place.slot.eq(slot),
+                self.place.row_end.eq(last_block & (x == header.mcus_x)),
+            ]
+        with m.If(issued):
+            m.d.sync += block.eq(block + 1)
+            with m.If(last_block):
+                m.d.sync += [block.eq(0), x.eq(x + 1)]
+                with m.If(x == header.mcus_x):
+                    m.d.sync += [x.eq(0), slot.eq(~slot)]
+        m.d.sync += used.eq(used + (issued & begins) - released[c])
+        with m.If(self.i_valid & self.i_last & self.i_place.row_end
+                  & (self.i_place.context == c)):
+            m.d.sync += filled.eq(filled + 1)
+
+        # An odd row of an image with halved chroma height needs the chroma row below, too.
+        needs = Signal(16, name=f"needs_{c}")
+        m.d.comb += [
+            needs.eq(y + (header.v2 & y[0] & (y != header.height - 1))),
+            self.done[c].eq(y == header.height),
+        ]
+        m.d.sync += ready[c].eq(
+            self.enable[c] & self.grant[c] & ~self.done[c] & ~self.busy[c]
+            & ((needs >> (3 + header.v2)) < filled))
+        with m.If(row_read[c]):
+            m.d.sync += [y.eq(y + 1), ready[c].eq(0)]
+        with m.If(self.clear[c]):
+            m.d.sync += [s.eq(0) for s in (block, x, slot, used, filled, y)] + [ready[c].eq(0)]
