@@ -45,10 +45,8 @@ def _member(name, value, members):
 
 
 def _channels(name, value):
-    if np.ndim(value) == 0:
-        value = (value,) * 3
     try:
-        channels = tuple(float(channel) for channel in value)
+        channels = tuple(map(float, (value,) * 3 if np.ndim(value) == 0 else value))
     except (TypeError, ValueError):
         channels = ()
     if len(channels) != 3 or not np.all(np.isfinite(channels)):

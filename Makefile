@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+# Everything runs in a virtual environment, .venv, which is made when it is first needed.
+
+PYTHON ?= python3
+BIN := .venv/bin
+SOURCES := $(shell find hw sim -name cocotb -prune -o -type f -name '*.[ch]pp' -print -o -type f -name '*.py' -print)
+
+.PHONY: help install demo test sim bench report lint clean
+
+help:            ## This list
+	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST)
+
+install: .venv/.installed  ## Set up .venv and compile the simulated card
+
+demo: .venv/.installed     ## One photo through the simulated card
+	$(BIN)/headrace demo examples/teddies.jpg -o build/demo
+
+test: .venv/.installed     ## All tests
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+sim: .venv/.installed      ## The kernels' tests alone
+	$(BIN)/python -m pytest -n 2 --dist worksteal tests/hw
+
+bench: .venv/.installed    ## Cycles of the decoder and of the whole lane
+	$(BIN)/headrace bench jpeg examples/teddies.jpg
+
+report: .venv/.reports     ## Area and clock of the kernels
+	$(BIN)/python -m headrace.hw.report
+
+lint: .venv/.lint          ## Style
+	$(BIN)/ruff check .
+
+clean:                     ## Remove what was built
+	rm -rf build .venv
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/.installed: .venv/bin/python pyproject.toml CMakeLists.txt $(SOURCES)
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	@touch $@
+
+.venv/.reports: .venv/.installed
+	$(BIN)/python -m pip install --quiet --editable '.[hw]'
+	@touch $@
+
+.venv/.lint: .venv/bin/python
+	$(BIN)/python -m pip install --quiet 'ruff>=0.9'
+	@touch $@
