@@ -82,7 +82,7 @@ class Card(abc.ABC):
         list of Outcome
         """
 
-    def _close(self):
+    def _close(self):  # noqa: B027
         """Release what the card holds; called once."""
 
     # Verbs

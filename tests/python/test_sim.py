@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The simulated card against Pillow, and against the corpus."""
+
+import hashlib
+import io
+import pickle
+import random
+import threading
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import corpus
+import headrace as hr
+
+
+pytestmark = pytest.mark.usefixtures("sim_built")
+
+
+@pytest.fixture(scope="module")
+def strict():
+    with hr.open("sim", fallback="raise") as card:
+        yield card
+
+
+@pytest.fixture(scope="module")
+def sim():
+    with hr.open("sim") as card:
+        yield card
+
+
+@pytest.fixture(scope="module")
+def cpu():
+    with hr.open("cpu") as card:
+        yield card
+
+
+def outcome(function, *args):
+    """Result, or type and text of the exception (without addresses of objects)."""
+    try:
+        return function(*args)
+    except Exception as error:
+        return type(error), str(error).split(" at 0x")[0]
+
+
+def equal(one, other):
+    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+        return one.dtype == other.dtype and np.array_equal(one, other, equal_nan=True)
+    return isinstance(one, tuple) and one == other
+
+
+# Decoding: the corpus
+
+@pytest.mark.parametrize("entry", corpus.params(corpus.entries("exact", "core")))
+def test_core_files_are_exact(strict, entry):
+    pixels = strict.decode_jpeg(corpus.data(entry))
+    assert pixels.shape == (entry["height"], entry["width"], 3)
+    assert hashlib.sha256(pixels).hexdigest() == entry["pillow"]["sha256_rgb"]
+
+
+@pytest.mark.parametrize("entry", corpus.params(
+    [entry for entry in corpus.entries() if entry["profile"] != "core"]))
+def test_other_files_are_as_pillow_has_them(sim, cpu, entry):
+    data = corpus.data(entry)
+    assert equal(outcome(sim.decode_jpeg, data), outcome(cpu.decode_jpeg, data))
+    [report] = sim.last
+    if entry["expected"] == "unsupported":
+        assert report.status is not hr.Status.OK
+    if report.status is hr.Status.OK:
+        assert entry["pillow"]["error"] is None
+    else:
+        assert report.fallback and report.detail is not hr.Detail.NONE
+
+
+# Preparing
+
+RECIPES = [
+    dict(resize=256, crop=224, mean=hr.IMAGENET_MEAN, std=hr.IMAGENET_STD, dtype="float32"),
+    dict(resize=256, crop=224, mean=hr.IMAGENET_MEAN, std=hr.IMAGENET_STD, dtype="float16",
+         filter="bicubic"),
+    dict(resize=128, crop=(96, 112), dtype="bfloat16", mean=0.5, std=0.25, layout="HWC"),
+    dict(resize=(60, 80), dtype="uint8", layout="CHW", filter="bicubic"),
+    dict(resize=100, dtype="uint8", layout="HWC"),
+    dict(crop=40, dtype="float32"),
+]
+
+
+@pytest.mark.parametrize("options", RECIPES, ids=str)
+def test_photos(sim, cpu, photos, options):
+    rng = random.Random(str(options))
+    data = rng.sample(photos, min(len(photos), 42))
+    results = sim.image(**options)(data, errors="return")
+    for result, expected in zip(results, cpu.image(**options)(data, errors="return")):
+        assert equal(result, expected)
+    delivered = sum(report.status is hr.Status.OK for report in sim.last)
+    assert delivered >= 0.9 * len(data), [report.detail for report in sim.last]
+
+
+@pytest.mark.parametrize("filter", ["bilinear", "bicubic"])
+def test_raw_pixels(sim, filter):
+    rng = np.random.default_rng(5)
+    for _ in range(20):
+        height, width = rng.integers(1, 200, 2)
+        size = tuple(int(side) for side in rng.integers(1, 150, 2))
+        pixels = rng.integers(0, 256, (height, width, 3), np.uint8)
+        expected = Image.fromarray(pixels).resize(size[::-1], Image.Resampling[filter.upper()])
+        np.testing.assert_array_equal(sim.resize(pixels, size, filter), np.array(expected))
+        gray = np.ascontiguousarray(pixels[..., 0])
+        np.testing.assert_array_equal(sim.resize(gray, size, filter),
+                                      np.array(expected)[..., 0])
+    assert sim.counters()["items"]
+
+
+def test_every_value_of_every_type(strict):
+    ramp = np.stack([np.arange(256, dtype=np.uint8).reshape(16, 16)] * 3, axis=2)
+    for dtype in "uint8", "float16", "bfloat16", "float32":
+        norm = {} if dtype == "uint8" else dict(mean=hr.IMAGENET_MEAN, std=hr.IMAGENET_STD)
+        for layout in "CHW", "HWC":
+            prep = strict.image(crop=16, dtype=dtype, layout=layout, **norm)
+            expected = prep.recipe.table().reshape(3, 16, 16)
+            if layout == "HWC":
+                expected = expected.transpose(1, 2, 0)
+            np.testing.assert_array_equal(prep(ramp), expected)
+
+
+# Independence
+
+def test_order_does_not_matter(sim, photos):
+    prep = sim.image(resize=64, crop=56)
+    expected = prep(photos[:12])
+    rng = random.Random(2)
+    for _ in range(3):
+        order = rng.sample(range(12), 12)
+        np.testing.assert_array_equal(prep([photos[n] for n in order]), expected[order])
+
+
+@pytest.mark.parametrize("stalls", [0.1, 0.5, (0, 0.9, 0, 0, 0), (0, 0, 0.9, 0.9, 0.9)])
+def test_stalls_do_not_matter(cpu, photos, stalls):
+    options = dict(resize=64, crop=56, dtype="float16")
+    with hr.open("sim", fallback="raise", stalls=stalls, latency=100, seed=3) as card:
+        np.testing.assert_array_equal(card.image(**options)(photos[:6]),
+                                      cpu.image(**options)(photos[:6]))
+
+
+def test_bad_items_spoil_no_others(sim, cpu, photos):
+    rng = random.Random(4)
+    data = []
+    for photo in photos[:10]:
+        mutated = bytearray(photo)
+        for _ in range(5):
+            mutated[rng.randrange(len(mutated))] = rng.randrange(256)
+        data += [photo, photo[:rng.randrange(len(photo))], bytes(mutated),
+                 rng.randbytes(rng.randrange(300)), photo + b"after the end"]
+    rng.shuffle(data)
+    prep = sim.image(resize=48, crop=40)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("PIL.Image.MAX_IMAGE_PIXELS", None)
+        results = prep(data, errors="return")
+        for item, result, report in zip(data, results, prep.last):
+            [expected] = cpu.image(resize=48, crop=40)([item], errors="return")
+            if isinstance(expected, Exception):
+                assert type(result) is type(expected)
+                assert report.status is not hr.Status.OK
+            else:
+                np.testing.assert_array_equal(result, expected)
+
+
+def test_truncated_everywhere(sim, cpu):
+    file = io.BytesIO()
+    Image.effect_noise((24, 16), 50).convert("RGB").save(file, "jpeg")
+    data = file.getvalue()
+    items = [data[:length] for length in range(0, len(data), 3)]
+    expected = [outcome(cpu.decode_jpeg, item) for item in items]
+    prep = sim.image(layout="HWC")
+    for result, other in zip(prep(items, errors="return"), expected):
+        if isinstance(result, Exception):
+            result = type(result), str(result).split(" at 0x")[0]
+        assert equal(result, other)
+
+
+def test_threads(sim, cpu, photos):
+    expected = cpu.image(crop=32)(photos[:8])
+    failures = []
+
+    def work(seed):
+        order = random.Random(seed).sample(range(8), 8)
+        if not (sim.image(crop=32)([photos[n] for n in order]) == expected[order]).all():
+            failures.append(seed)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+
+
+def test_several_cards(cpu, photos):
+    with hr.open("sim") as one, hr.open("sim") as other:
+        a = one.image(crop=16)(photos[0])
+        b = other.image(crop=16)(photos[0])
+        assert (a == b).all() and (a == cpu.image(crop=16)(photos[0])).all()
+        assert one.counters()["items"] == other.counters()["items"] == 1
+
+
+def test_pickle(sim, photos):
+    prep = sim.image(crop=16)
+    copy = pickle.loads(pickle.dumps(prep))
+    with copy.card:
+        assert copy.card.name == "sim" and (copy(photos[0]) == prep(photos[0])).all()
+
+
+# Limits
+
+def test_fallback_raise():
+    with hr.open("sim", fallback="raise") as card:
+        with pytest.raises(hr.ItemError, match="^item 1: CORRUPT: does not start with an SOI"):
+            card.image(crop=4)([np.zeros((4, 4, 3), np.uint8), b"no JPEG at all"])
+        with pytest.raises(hr.ItemError) as caught:
+            card.decode_jpeg(b"no JPEG at all")
+        assert caught.value.index is None and caught.value.detail is hr.Detail.NOT_JPEG
+        assert card.counters()["failures"] == 2
+        assert card.counters()["statuses"] == {"CORRUPT/NOT_JPEG": 2}
+
+
+def test_crop_larger_than_image(sim, cpu, photos):
+    small = np.full((10, 12, 3), 200, np.uint8)
+    for item in small, photos[0]:
+        options = dict(crop=(500, 900), mean=0.5, std=0.5, dtype="float32")
+        np.testing.assert_array_equal(sim.image(**options)(item), cpu.image(**options)(item))
+
+
+def test_memory_in_several_rounds(cpu, photos):
+    options = dict(resize=64, crop=56, dtype="float32")
+    with hr.open("sim", fallback="raise", memory=1 << 19) as card:
+        np.testing.assert_array_equal(card.image(**options)(photos[:16]),
+                                      cpu.image(**options)(photos[:16]))
+
+
+def test_more_than_the_memory_holds(sim, cpu):
+    pixels = np.zeros((700, 500, 3), np.uint8)
+    with hr.open("sim", memory=1 << 19) as card:
+        assert (card.resize(pixels, (4, 4)) == cpu.resize(pixels, (4, 4))).all()
+        assert card.last[0].fallback
+
+
+def test_many_recipes(strict, cpu):
+    # More than the card holds at a time.
+    pixels = np.random.default_rng(1).integers(0, 256, (12, 12, 3), np.uint8)
+    for _ in range(2):
+        for side in range(1, 12):
+            options = dict(resize=side, dtype="float32", mean=side, std=side)
+            assert (strict.image(**options)(pixels) == cpu.image(**options)(pixels)).all()
+
+
+def test_cycles_are_counted(sim, photos):
+    before = sim.counters()["cycles"]
+    sim.decode_jpeg(photos[0])
+    assert 0 < sim.last[0].cycles <= sim.counters()["cycles"] - before
