@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Payloads of the image kernels."""
+
+from amaranth import *
+from amaranth.lib import data
+from amaranth.utils import ceil_log2
+
+from ..stream.layout import PIXELS
+
+
+__all__ = ["Rule", "Filter", "Geometry", "Recipe", "PlaneWord"]
+
+
+class Filter:
+    """Numbers of filters in a recipe. ``NONE`` keeps the size."""
+
+    NONE, BILINEAR, BICUBIC = range(3)
+
+
+class Rule:
+    """Numbers of size rules in a recipe: as is, (height, width), or the shorter side (height)."""
+
+    NONE, EXACT, SHORTER = range(3)
+
+
+#: What becomes of an image. ``height`` is the shorter side with :attr:`Rule.SHORTER`. A crop of
+#: 0 keeps everything. With ``planar`` every row leaves three times, once for each channel.
+Recipe = data.StructLayout({
+    "filter": 2, "rule": 2, "height": 16, "width": 16, "crop_height": 16, "crop_width": 16,
+    "planar": 1,
+})
+
+
+def PlaneWord(contexts):
+    """A ``PixelWord`` of which the consumer is to use channel ``plane``, or all in plane 0."""
+    return data.StructLayout({
+        "context": range(contexts),
+        "plane": 2,
+        "pixels": data.ArrayLayout(data.ArrayLayout(8, 3), PIXELS),
+        "row_last": 1,
+        "last": 1,
+    })
+
+
+class Geometry:
+    """Widths of what the resizer counts, and the layouts made of them.
+
+    Parameters
+    ----------
+    contexts : int
+        Images in flight.
+    max_side : int
+        Longest side of an image before or after resizing.
+    max_taps : int
+        Most taps of a filter window.
+    max_width : int
+        Longest row taken in.
+    source_rows : int
+        Rows of that length that are held.
+    intermediate_bits, output_bits : int
+        Address bits of the memory between the passes, and of the one behind them, in words.
+    transit : int
+        Pixel words that may be under way after a row was granted.
+    """
+
+    def __init__(self, contexts, *, max_side=4096, max_taps=64, max_width=2048, source_rows=16,
+                 intermediate_bits=12, output_bits=11, transit=64):
+        for name, value, least in (
+                ("Contexts", contexts, 1), ("Max side", max_side, 8), ("Max taps", max_taps, 4),
+                ("Max width", max_width, 8), ("Source rows", source_rows, 8),
+                ("Intermediate bits", intermediate_bits, 3), ("Output bits", output_bits, 3),
+                ("Transit", transit, 0)):
+            if not isinstance(value, int) or value < least:
+                raise ValueError(f"{name} must be an integer of at least {least}, not {value!r}")
+        if max_width > max_side:
+            raise ValueError(f"Max width must be at most the max side, not {max_width!r}")
+        self.contexts = contexts
+        self.max_side = max_side
+        self.max_taps = max_taps
+        self.max_width = max_width
+        self.source_rows = source_rows
+        self.intermediate_bits = intermediate_bits
+        self.output_bits = output_bits
+        self.transit = transit
+
+        self.source_bits = ceil_log2(-(-max_width // PIXELS)) + ceil_log2(source_rows)
+        #: A side, or the index of a row or column.
+        self.side = len(Const(max_side))
+        #: A row number up to a group behind the image; all ones: behind every image.
+        self.line = len(Const(max_side + PIXELS))
+        #: Index of a word in a row.
+        self.word = max(self.side - 3, 1)
+        #: Distance from the centre of a window, see :func:`.model.window`.
+        self.t = self.side + 4
+        #: log2 of words in a row, rounded up.
+        self.shift = len(Const(self.word))
+
+        #: Where the taps of some outputs begin, and how far from the centre.
+        self.command = data.StructLayout({
+            "size_in": self.side, "size_out": self.side, "bicubic": 1,
+            "x": self.side, "t": signed(self.t), "count": self.side, "repeat": self.word,
+        })
+        #: What a pass does with an image. Vertical: outputs of words ``word`` to ``word + words``.
+        #: Horizontal: rows ``first`` (a multiple of 8) to ``end``.
+        self.pass_ = data.StructLayout({
+            "vertical": 1, "size_in": self.side, "size_out": self.side, "bicubic": 1,
+            "x": self.side, "t": signed(self.t), "count": self.side,
+            "word": self.word, "words": self.word, "first": self.line, "end": self.line,
+        })
+        #: The whole of it, see :class:`.plan.Plan`.
+        self.plan = data.StructLayout({
+            "context": range(contexts), "status": 4, "detail": 8,
+            "bypass": 1, "repeat": 2, "width": 16, "height": 16,
+            "passes": data.ArrayLayout(self.pass_, 2),
+            "source_first": self.line, "source_shift": self.shift,
+            "between_first": self.line, "between_written": self.line, "between_shift": self.shift,
+            "output_words": self.word, "output_rows": self.line, "output_shift": self.shift,
+        })
+        #: A unit of work of a pass. ``line``: the group's first row, or the output row.
+        self.unit = data.StructLayout({
+            "context": range(contexts), "vertical": 1, "line": self.line, "word": self.word,
+            "words": self.word, "release": self.line, "done": self.line,
+        })
+        #: Address of a word of 8 pixels. Vertical: rows from ``y`` (a multiple of 8) of column
+        #: ``x``; else columns from ``x`` (a multiple of 8) of row ``y``.
+        self.place = data.StructLayout({
+            "context": range(contexts), "vertical": 1, "y": self.line, "x": self.side,
+            "shift": self.shift,
+        })

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows of pixels that can be written and read by row or by column, eight pixels at a time."""
+
+from amaranth import *
+from amaranth.lib import data, memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..stream.layout import PIXELS
+
+
+__all__ = ["TileBuffer"]
+
+
+class TileBuffer(wiring.Component):
+    """Ring of rows for each context, in eight banks.
+
+    Pixel ``(y, x)`` lies in bank ``(x + y) % 8``, so that 8 neighbours in a row and 8 neighbours
+    in a column are in different banks, at address ``((y << shift) + x // 8) % 2 ** bits`` of its
+    context. The ring thus holds ``2 ** (bits - shift)`` rows of up to ``2 ** shift`` words.
+
+    A word is written 3 cycles after ``write_valid`` and read 3 cycles after ``read``; pixels come
+    :attr:`LATENCY` cycles after ``read``. One write and one read every cycle.
+
+    Parameters
+    ----------
+    geometry : Geometry
+        Widths of addresses.
+    bits : int
+        Address bits of a context.
+
+    Members
+    -------
+    write : :py:`In(geometry.place)`
+        Where ``write_data`` goes, if ``write_valid``.
+    write_data : :py:`In(ArrayLayout(24, 8))`
+    write_valid : :py:`In(1)`
+    read : :py:`In(geometry.place)`
+        What to read; harmless when not wanted.
+    read_data : :py:`Out(ArrayLayout(24, 8))`
+    """
+
+    #: Cycles from ``read`` to ``read_data``.
+    LATENCY = 6
+
+    def __init__(self, geometry, bits):
+        self.geometry = geometry
+        self.bits = bits
+        word = data.ArrayLayout(24, PIXELS)
+        super().__init__({
+            "write": In(geometry.place), "write_data": In(word), "write_valid": In(1),
+            "read": In(geometry.place), "read_data": Out(word),
+        })
+
+    def _addresses(self, m, place, name):
+        """Addresses of all banks 2 cycles after ``place``, and the rotation 1 cycle after it."""
+        bits = self.bits
+        base = Signal(bits, name=f"{name}_base")
+        column = Signal(self.geometry.word, name=f"{name}_column")
+        shift = Signal.like(place.shift, name=f"{name}_shift")
+        context = Signal.like(place.context, name=f"{name}_context")
+        rotation = Signal(3, name=f"{name}_rotation")
+        m.d.sync += [
+            base.eq(Cat(C(0, 3), place.y[3:]) << place.shift),
+            column.eq(place.x[3:]),
+            shift.eq(place.shift),
+            context.eq(place.context),
+            rotation.eq(Mux(place.vertical, place.x[:3], place.y[:3])),
+        ]
+        addresses = []
+        for bank in range(PIXELS):
+            line = Signal(3, name=f"{name}_line_{bank}")
+            address = Signal(range(self.geometry.contexts << bits), name=f"{name}_{bank}")
+            m.d.sync += [
+                line.eq(Mux(place.vertical, bank - place.x[:3], place.y[:3])),
+                # The parts have no bits in common.
+                address.eq(Cat((base | (line << shift) | column)[:bits], context)),
+            ]
+            addresses.append(address)
+        return addresses, rotation
+
+    def elaborate(self, platform):
+        m = Module()
+        write_addresses, write_rotation = self._addresses(m, self.write, "write")
+        read_addresses, read_rotation = self._addresses(m, self.read, "read")
+
+        data_1 = Signal.like(self.write_data)
+        data_2 = Signal.like(self.write_data)
+        valid_1 = Signal()
+        valid_2 = Signal()
+        m.d.sync += [
+            data_1.eq(self.write_data),
+            data_2.eq(_rotate_right(data_1, write_rotation)),
+            valid_1.eq(self.write_valid),
+            valid_2.eq(valid_1),
+        ]
+
+        fetched = Signal.like(self.read_data)
+        for bank in range(PIXELS):
+            mem = memory.Memory(shape=24, depth=self.geometry.contexts << self.bits, init=[])
+            m.submodules[f"bank_{bank}"] = mem
+            write = mem.write_port()
+            read = mem.read_port()
+            m.d.comb += [
+                write.addr.eq(write_addresses[bank]),
+                write.data.eq(data_2[bank]),
+                write.en.eq(valid_2),
+                read.addr.eq(read_addresses[bank]),
+                read.en.eq(1),
+            ]
+            # The memory's output register, which some FPGAs have in the block RAM itself.
+            m.d.sync += fetched[bank].eq(read.data)
+
+        # The rotation runs along with the words: one cycle behind `read` already.
+        rotations = [read_rotation]
+        for stage in range(3):
+            rotation = Signal(3, name=f"rotation_{stage}")
+            m.d.sync += rotation.eq(rotations[-1])
+            rotations.append(rotation)
+        coarse = Signal.like(self.read_data)
+        fine = Signal(2)
+        m.d.sync += [
+            coarse.eq(_rotate_left(fetched, Cat(C(0, 2), rotations[-1][2]))),
+            fine.eq(rotations[-1][:2]),
+            self.read_data.eq(_rotate_left(coarse, fine)),
+        ]
+        return m
+
+
+def _rotate_left(word, amount):
+    return _rotate(Value.cast(word), amount, lambda b, k: b.rotate_right(24 * k))
+
+
+def _rotate_right(word, amount):
+    return _rotate(Value.cast(word), amount, lambda b, k: b.rotate_left(24 * k))
+
+
+def _rotate(bits, amount, rotate):
+    """Barrel rotation in pixels, one multiplexer a bit of the amount."""
+    for k in range(len(amount)):
+        bits = Mux(amount[k], rotate(bits, 1 << k), bits)
+    return bits

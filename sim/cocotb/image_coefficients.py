@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Coefficients, driven by the commands of the case in ``HEADRACE_CASE``."""
+
+import json
+import os
+
+import cocotb
+from cocotb.clock import Clock
+from cocotb.triggers import RisingEdge
+from headrace.hw.image import model
+from headrace.hw.image.coefficients import Coefficients
+from headrace.hw.image.layout import Geometry
+
+
+CASES = [tuple(case) for case in json.loads(os.environ.get("HEADRACE_CASE", "[]"))]
+COMMAND = Geometry(1).command
+TAP = Coefficients(Geometry(1)).o.shape()
+
+
+def expected(size_in, size_out, filter, begin, count, repeat):
+    """Taps ``(k, x, first, last, tie)`` of outputs ``begin`` to ``begin + count``."""
+    first, k, tie = model.coefficients(size_in, size_out, filter)
+    support = 2 * max(size_in, size_out) * (2 if filter == "bicubic" else 1)
+    taps = []
+    for o in range(begin, begin + count):
+        xs = [x for x in range(int(first[o]), min(int(first[o]) + k.shape[1], size_in))
+              if abs((2 * x + 1) * size_out - (2 * o + 1) * size_in) < support]
+        taps += [(int(k[o, n]), x, n == 0, n == len(xs) - 1, bool(tie[o, n]))
+                 for n, x in enumerate(xs)] * repeat
+    return taps
+
+
+@cocotb.test()
+async def coefficients_match(dut):
+    """Every tap of every command, in order; the cycles are few more than the taps."""
+    cocotb.start_soon(Clock(dut.clk, 10, "ns").start())
+    dut.i__valid.value = 0
+    dut.rst.value = 1
+    await RisingEdge(dut.clk)
+    await RisingEdge(dut.clk)
+    dut.rst.value = 0
+
+    async def produce():
+        for size_in, size_out, filter, begin, count, repeat in CASES:
+            x = int(model.window(size_in, size_out, filter)[0][begin])
+            t = (2 * x + 1) * size_out - (2 * begin + 1) * size_in
+            dut.i__payload.value = COMMAND.const({
+                "size_in": size_in, "size_out": size_out, "bicubic": filter == "bicubic",
+                "x": x, "t": t, "count": count, "repeat": repeat}).as_bits()
+            dut.i__valid.value = 1
+            while True:
+                await RisingEdge(dut.clk)
+                if dut.i__ready.value:
+                    break
+        dut.i__valid.value = 0
+
+    cocotb.start_soon(produce())
+    wanted = [(case, n, tap) for case in CASES for n, tap in enumerate(expected(*case))]
+    cycles = begun = 0
+    for case, n, (k, x, first, last, tie) in wanted:
+        for _ in range(1000):
+            await RisingEdge(dut.clk)
+            cycles += 1
+            if dut.o_valid.value:
+                break
+        else:
+            raise AssertionError(f"stuck in {case}")
+        begun = begun or cycles
+        o = TAP.from_bits(int(dut.o.value))
+        got = (o.k, o.x, o.first, o.last, o.tie)
+        assert got == (k, x, first, last, tie), f"tap {n} of {case}: {got}"
+    cycles -= begun
+    dut._log.info(f"{len(wanted)} taps in {cycles} cycles")
+    if os.environ.get("HEADRACE_GAPLESS"):
+        assert cycles <= len(wanted) + 8 * len(CASES)
