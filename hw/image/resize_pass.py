@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One direction of a separable resize."""
+
+from amaranth import *
+from amaranth.lib import data, fifo, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..stream.layout import PIXELS
+from .coefficients import Coefficients
+from .model import PRECISION
+from .tile_buffer import TileBuffer
+from .units import Units
+
+
+__all__ = ["Pass"]
+
+
+class Pass(wiring.Component):
+    """Resizes rows or columns of several images, between two tile buffers.
+
+    Every cycle one coefficient meets 8 pixels of 3 channels: in the vertical direction 8
+    neighbours of a row, in the horizontal one 8 neighbours of a column. Each of the 24 sums begins
+    at one half, is shifted down and clipped to 0 to 255: Pillow's integer arithmetic.
+
+    Units of work (see :class:`.units.Units`) are taken from the images in turns, only when they can
+    run to their end; up to :attr:`QUEUE` are under way, so there is no gap between them. Throughput
+    is 1 tap per cycle.
+
+    Parameters
+    ----------
+    geometry : Geometry
+
+    Members
+    -------
+    config : :py:`In(geometry.pass_).array(contexts)`
+    start, clear : :py:`In(contexts)`
+        Strobe: an image begins; level: no further units of it.
+    written, released, rows : :py:`In(...).array(contexts)`
+        See :class:`.units.Units`.
+    source_shift, shift : :py:`In(geometry.shift).array(contexts)`
+        Of the source, of the destination.
+    read, read_data, write, write_data, write_valid
+        To the source's read port and the destination's write port.
+    release, release_context, release_line : :py:`Out(...)`
+        Strobe: source rows below the line are not needed any more.
+    done, done_context, done_line : :py:`Out(...)`
+        Strobe: destination rows below the line are complete.
+    tie, tie_context : :py:`Out(...)`
+        Strobe: a coefficient may be rounded otherwise by Pillow.
+    busy : :py:`Out(contexts)`
+        Units are under way.
+    """
+
+    #: Units under way.
+    QUEUE = 8
+
+    def __init__(self, geometry):
+        self.geometry = g = geometry
+        n = g.contexts
+        word = data.ArrayLayout(24, PIXELS)
+        super().__init__({
+            "config": In(g.pass_).array(n), "start": In(n), "clear": In(n),
+            "written": In(g.line).array(n), "released": In(g.line).array(n),
+            "rows": In(g.line + 1).array(n),
+            "source_shift": In(g.shift).array(n), "shift": In(g.shift).array(n),
+            "read": Out(g.place), "read_data": In(word),
+            "write": Out(g.place), "write_data": Out(word), "write_valid": Out(1),
+            "release": Out(1), "release_context": Out(range(n)), "release_line": Out(g.line),
+            "done": Out(1), "done_context": Out(range(n)), "done_line": Out(g.line),
+            "tie": Out(1), "tie_context": Out(range(n)),
+            "busy": Out(n),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        g = self.geometry
+        m.submodules.coefficients = coefficients = Coefficients(g)
+        # The same units for the reading end and for the writing end.
+        queues = []
+        for name in ("reading", "writing"):
+            m.submodules[name] = queue = fifo.SyncFIFOBuffered(width=g.unit.size,
+                                                               depth=self.QUEUE)
+            queues.append(queue)
+        self._schedule(m, coefficients, queues)
+        item = self._read(m, coefficients, queues[0])
+        ended, end = self._accumulate(m, item)
+        self._write(m, ended, end, queues[1])
+        return m
+
+    def _schedule(self, m, coefficients, queues):
+        """Take units from the contexts in turns."""
+        g = self.geometry
+        n = g.contexts
+        turn = Signal(range(n))
+        pending = Signal()
+        unit, command = Signal(g.unit), Signal(g.command)
+        offers = [Units(g) for _ in range(n)]
+        m.d.sync += turn.eq(Mux(turn == n - 1, 0, turn + 1))
+        go = Signal()
+        m.d.comb += [
+            go.eq(pending & queues[0].w_rdy & queues[1].w_rdy),
+            coefficients.i.valid.eq(go), coefficients.i.payload.eq(command),
+        ]
+        for queue in queues:
+            m.d.comb += [queue.w_data.eq(unit), queue.w_en.eq(go & coefficients.i.ready)]
+        with m.If(go & coefficients.i.ready):
+            m.d.sync += pending.eq(0)
+        for c, units in enumerate(offers):
+            m.submodules[f"units_{c}"] = units
+            m.d.comb += [
+                units.config.eq(self.config[c]), units.start.eq(self.start[c]),
+                units.clear.eq(self.clear[c]), units.written.eq(self.written[c]),
+                units.released.eq(self.released[c]), units.rows.eq(self.rows[c]),
+                units.take.eq(units.valid & ~pending & (turn == c)),
+            ]
+            with m.If(units.take):
+                m.d.sync += [pending.eq(1), unit.eq(units.unit), unit.context.eq(c),
+                             command.eq(units.command)]
+            flying = Signal(range(self.QUEUE + 2), name=f"flying_{c}")
+            m.d.sync += flying.eq(flying + units.take - (self.done & (self.done_context == c)))
+            m.d.comb += self.busy[c].eq(flying != 0)
+
+    def _position(self, m, unit, advance, end, name):
+        """Word or column that the unit is at."""
+        offset = Signal(self.geometry.side, name=f"{name}_offset")
+        with m.If(advance):
+            m.d.sync += offset.eq(Mux(end, 0, offset + 1))
+        return offset, Cat(C(0, 3), (unit.word + offset)[:self.geometry.word])
+
+    def _read(self, m, coefficients, queue):
+        """Fetch the pixels of every tap; return the tap, delayed until they are there."""
+        g = self.geometry
+        tap, valid = coefficients.o, coefficients.o_valid
+        unit = Signal(g.unit)
+        m.d.comb += [unit.eq(queue.r_data), queue.r_en.eq(valid & tap.end)]
+        _, column = self._position(m, unit, valid & tap.last, tap.end, "read")
+        m.d.sync += [
+            self.read.context.eq(unit.context), self.read.vertical.eq(~unit.vertical),
+            self.read.y.eq(Mux(unit.vertical, tap.x, unit.line)),
+            self.read.x.eq(Mux(unit.vertical, column, tap.x)),
+            self.read.shift.eq(Array(self.source_shift)[unit.context]),
+            self.release.eq(valid & tap.end), self.release_context.eq(unit.context),
+            self.release_line.eq(unit.release),
+            self.tie.eq(valid & tap.tie), self.tie_context.eq(unit.context),
+        ]
+        layout = data.StructLayout({
+            "k": signed(PRECISION + 2), "first": 1, "last": 1, "end": 1, "valid": 1})
+        delayed = Signal(layout)
+        m.d.comb += delayed.eq(Cat(tap.k, tap.first, tap.last, tap.end, valid))
+        for stage in range(TileBuffer.LATENCY + 1):
+            following = Signal(layout, name=f"tap_{stage}")
+            m.d.sync += following.eq(delayed)
+            delayed = following
+        return delayed
+
+    def _accumulate(self, m, item):
+        """The 24 multipliers and sums; return strobes: an output, the last one of its unit."""
+        first, last, end, valid = (Signal(name=f"product_{name}")
+                                   for name in ("first", "last", "end", "valid"))
+        complete, complete_end = Signal(), Signal()
+        ended, end_out = Signal(), Signal()
+        m.d.sync += [
+            first.eq(item.first), last.eq(item.last), end.eq(item.end), valid.eq(item.valid),
+            complete.eq(valid & last), complete_end.eq(end),
+            ended.eq(complete), end_out.eq(complete_end),
+        ]
+        samples = Value.cast(self.read_data)
+        results = Value.cast(self.write_data)
+        for lane in range(3 * PIXELS):
+            product = Signal(signed(PRECISION + 11), name=f"product_{lane}")
+            total = Signal(signed(PRECISION + 11), name=f"total_{lane}")
+            high = total[PRECISION:].as_signed()
+            m.d.sync += product.eq(item.k * samples.word_select(lane, 8))
+            with m.If(valid):
+                m.d.sync += total.eq(Mux(first, 1 << (PRECISION - 1), total) + product)
+            m.d.sync += results.word_select(lane, 8).eq(
+                Mux(high < 0, 0, Mux(high > 255, 255, high)))
+        return ended, end_out
+
+    def _write(self, m, ended, end, queue):
+        """Where results go. They are in ``write_data`` when ``ended`` is set."""
+        unit = Signal(self.geometry.unit)
+        offset, column = self._position(m, unit, ended, end, "write")
+        m.d.comb += [
+            unit.eq(queue.r_data), queue.r_en.eq(ended & end),
+            self.write_valid.eq(ended),
+            self.write.context.eq(unit.context), self.write.vertical.eq(~unit.vertical),
+            self.write.y.eq(unit.line), self.write.x.eq(Mux(unit.vertical, column, offset)),
+            self.write.shift.eq(Array(self.shift)[unit.context]),
+            self.done.eq(ended & end), self.done_context.eq(unit.context),
+            self.done_line.eq(unit.done),
+        ]
