@@ -1,23 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-import importlib.util
+import sys
+import types
+from pathlib import Path
 
-import pytest
-
-import corpus
-
-
-@pytest.fixture(scope="session")
-def photos():
-    """Real photographs: bytes of core files of at most 0.4 megapixels."""
-    entries = [entry for entry in corpus.entries("exact", "core")
-               if 5_000 < entry["width"] * entry["height"] <= 400_000]
-    if not entries:
-        pytest.skip(f"no corpus at {corpus.FOLDER}")
-    return [corpus.data(entry) for entry in entries]
-
-
-@pytest.fixture(scope="session")
-def sim_built():
-    """Skip where the simulated card is not compiled: in a bare source tree."""
-    if importlib.util.find_spec("headrace._sim") is None:
-        pytest.skip("the simulated card is not built: pip install .")
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "sim" / "cocotb"))
+# Until the package can be installed: `headrace.hw` is the folder `hw`.
+package = types.ModuleType("headrace")
+package.__path__ = [str(ROOT)]
+sys.modules.setdefault("headrace", package)
