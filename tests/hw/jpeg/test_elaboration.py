@@ -1,3 +1,5 @@
+# amaranth: UnusedElaboratable=no
+
 # SPDX-License-Identifier: Apache-2.0
 import numpy as np
 from amaranth.back import rtlil
