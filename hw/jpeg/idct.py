@@ -9,7 +9,24 @@ import numpy as np
 from .blocks import COLUMN
 
 
-__all__ = ["Idct1D", "Idct"]
+__all__ = ["transform", "Idct1D", "Idct"]
+
+
+def transform(i, shift):
+    """Model of :class:`Idct1D`: ``i`` is an integer ndarray whose last axis has the 8 inputs."""
+    i = np.asarray(i, np.int64)
+    c0, c1, c2, c3, c4, c5, c6, c7 = (i[..., n] for n in range(8))
+    z1 = (c2 + c6) * 4433
+    e2, e3 = z1 - c6 * 15137, z1 + c2 * 6270
+    t0, t1 = (c0 + c4) << 13, (c0 - c4) << 13
+    even = t0 + e3, t1 + e2, t1 - e2, t0 - e3
+    z5 = (c1 + c3 + c5 + c7) * 9633
+    z1, z2 = (c7 + c1) * 7373, (c5 + c3) * 20995
+    z3, z4 = z5 - (c7 + c3) * 16069, z5 - (c5 + c1) * 3196
+    odd = (c1 * 12299 - z1 + z4, c3 * 25172 - z2 + z3,
+           c5 * 16819 - z2 + z4, c7 * 2446 - z1 + z3)
+    out = [e + o for e, o in zip(even, odd)] + [e - o for e, o in zip(even, odd)][::-1]
+    return (np.stack(out, -1) + (1 << (shift - 1))) >> shift
 
 
 class Idct1D(wiring.Component):
@@ -41,20 +58,8 @@ class Idct1D(wiring.Component):
         })
 
     def compute(self, i):
-        """Model: ``i`` is an int64 ndarray whose last axis has the 8 inputs; so is the result."""
-        i = np.asarray(i, np.int64)
-        c0, c1, c2, c3, c4, c5, c6, c7 = (i[..., n] for n in range(8))
-        z1 = (c2 + c6) * 4433
-        e2, e3 = z1 - c6 * 15137, z1 + c2 * 6270
-        t0, t1 = (c0 + c4) << 13, (c0 - c4) << 13
-        even = t0 + e3, t1 + e2, t1 - e2, t0 - e3
-        z5 = (c1 + c3 + c5 + c7) * 9633
-        z1, z2 = (c7 + c1) * 7373, (c5 + c3) * 20995
-        z3, z4 = z5 - (c7 + c3) * 16069, z5 - (c5 + c1) * 3196
-        odd = (c1 * 12299 - z1 + z4, c3 * 25172 - z2 + z3,
-               c5 * 16819 - z2 + z4, c7 * 2446 - z1 + z3)
-        out = [e + o for e, o in zip(even, odd)] + [e - o for e, o in zip(even, odd)][::-1]
-        return (np.stack(out, -1) + (1 << (self.shift - 1))) >> self.shift
+        """Model: int64 ndarray whose last axis has the 8 outputs for the 8 inputs ``i``."""
+        return transform(i, self.shift)
 
     def elaborate(self, platform):
         m = Module()
@@ -129,9 +134,8 @@ class Idct(wiring.Component):
 
     def compute(self, blocks):
         """Model: int ndarray (..., 8, 8) of coefficients to uint8 samples."""
-        first, second = Idct1D(13, 11), Idct1D(16, 18)
-        columns = first.compute(np.swapaxes(blocks, -1, -2))
-        rows = second.compute(np.swapaxes(columns, -1, -2))
+        columns = transform(np.swapaxes(blocks, -1, -2), 11)
+        rows = transform(np.swapaxes(columns, -1, -2), 18)
         return np.clip(rows + 128, 0, 255).astype(np.uint8)
 
     def elaborate(self, platform):
