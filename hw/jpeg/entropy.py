@@ -344,7 +344,8 @@ class EntropyDecoder(wiring.Component):
                 m.d.comb += config.eq(self.config[c])
                 m.d.sync += [
                     self.active[c].eq(after.active),
-                    self.waiting[c].eq(after.active & after.waiting),
+                    # A turn late, so that `stray` is about the bits left by the last symbol.
+                    self.waiting[c].eq(state.waiting & after.active & after.waiting),
                     self.stray[c].eq(left >= 8),
                 ]
 
