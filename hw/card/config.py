@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a card is made of: one object builds the RTL and tells the driver its limits."""
+
+import dataclasses
+
+
+__all__ = ["BUS", "CardConfig", "CONFIGS"]
+
+
+#: Bytes of one beat of the memory port.
+BUS = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class CardConfig:
+    """Parameters of a card.
+
+    Parameters
+    ----------
+    contexts : int
+        Images in flight in the image lane, within ``range(1, 17)``.
+    max_width : int
+        Widest image in pixels, a multiple of 16.
+    max_side : int
+        Longest side of an image before and after resizing, in pixels.
+    max_taps : int
+        Most taps of a resize window.
+    source_rows : int
+        Rows of the widest image that the resizer holds.
+    intermediate_bits, output_bits : int
+        Address bits of the resizer's other two memories, a context, in words of 8 pixels.
+    recipes : int
+        Recipes held at a time.
+    """
+
+    contexts: int = 4
+    max_width: int = 4096
+    max_side: int = 8192
+    max_taps: int = 128
+    source_rows: int = 32
+    intermediate_bits: int = 13
+    output_bits: int = 11
+    recipes: int = 8
+
+    def __post_init__(self):
+        for name, most in (("contexts", 16), ("recipes", 256)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or not 1 <= value <= most:
+                raise ValueError(f"{name.capitalize()} must be within range(1, {most + 1}), "
+                                 f"not {value!r}")
+
+    @property
+    def resize(self):
+        """Parameters of the resizer, as keywords."""
+        return {name: getattr(self, name) for name in (
+            "max_width", "max_side", "max_taps", "source_rows", "intermediate_bits",
+            "output_bits")}
+
+
+#: Cards by name.
+CONFIGS = {
+    "sim": CardConfig(),
+    "small": CardConfig(contexts=1, max_width=1024, max_side=2048, max_taps=64, source_rows=16,
+                        intermediate_bits=11, output_bits=9, recipes=2),
+}

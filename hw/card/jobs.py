@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Jobs, recipes and completions as they lie in the card's memory, little-endian.
+
+The driver packs and unpacks them with these tables; the RTL makes its layouts of them.
+"""
+
+import enum
+
+from .config import BUS
+
+
+__all__ = ["Kind", "Record", "JOB", "RECIPE", "COMPLETION", "RECIPE_BYTES"]
+
+
+class Kind(enum.IntEnum):
+    """What a job does."""
+
+    LOAD = 1   # payload: a RECIPE and its tables, stored as number `recipe`
+    IMAGE = 2  # payload: a JPEG file, or rows of RGB pixels
+
+
+class Record:
+    """Fields of one beat of memory, in order, without gaps but those named.
+
+    Parameters
+    ----------
+    fields : dict of str to int
+        Bytes of each field; names that begin with ``_`` are gaps.
+    """
+
+    def __init__(self, **fields):
+        self.fields = {}
+        offset = 0
+        for name, size in fields.items():
+            if not name.startswith("_"):
+                self.fields[name] = offset, size
+            offset += size
+        if offset > BUS:
+            raise ValueError(f"Record must fit {BUS} bytes, not {offset}")
+
+    def pack(self, **values):
+        """Bytes of a record; fields that are not given are zero."""
+        record = bytearray(BUS)
+        for name, value in values.items():
+            offset, size = self.fields[name]
+            record[offset:offset + size] = int(value).to_bytes(size, "little")
+        return bytes(record)
+
+    def unpack(self, record):
+        """Fields of a record, as a dict of int."""
+        return {name: int.from_bytes(record[offset:offset + size], "little")
+                for name, (offset, size) in self.fields.items()}
+
+    def view(self, beat):
+        """Fields of a record in hardware: slices of a 512-bit ``beat``."""
+        return {name: beat[8 * offset:8 * (offset + size)]
+                for name, (offset, size) in self.fields.items()}
+
+
+#: A job. ``payload`` must be a multiple of 64. If ``height`` and ``width`` are not zero, the payload
+#: is that many rows of RGB pixels, each padded to a multiple of 8 pixels. ``capacity`` is the room
+#: at ``result``, both in bytes.
+JOB = Record(kind=1, recipe=1, _0=2, request=4, payload=8, length=4, height=2, width=2,
+             result=8, capacity=4)
+
+#: How a job ended. ``bytes``, ``height`` and ``width`` of the result are zero unless ``status`` is
+#: OK. ``cycles`` from taking the job to its end.
+COMPLETION = Record(request=4, status=1, detail=1, _0=2, bytes=4, height=2, width=2, cycles=4)
+
+#: A recipe; ``element`` is log2 of the bytes of an element. ``raw``: the tables are the identity
+#: and elements are bytes. Behind it, for each channel and value, the element as 4 bytes.
+RECIPE = Record(filter=1, rule=1, height=2, width=2, crop_height=2, crop_width=2, element=1,
+                interleaved=1, raw=1)
+
+#: Bytes of a recipe and its tables.
+RECIPE_BYTES = BUS + 3 * 256 * 4

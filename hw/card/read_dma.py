@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads memory for several clients."""
+
+from amaranth import *
+from amaranth.lib import data, fifo, stream, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+
+__all__ = ["ReadRequest", "ReadBeat", "ReadDma"]
+
+
+#: Consecutive beats of memory; the address counts beats.
+ReadRequest = data.StructLayout({"address": 58, "beats": 32})
+
+#: 64 bytes; ``error``: the memory did not answer.
+ReadBeat = data.StructLayout({"data": 512, "error": 1})
+
+
+class ReadDma(wiring.Component):
+    """Splits the requests of clients into bursts, in turns.
+
+    A burst is asked for when its client's FIFO has room for all of it, so that no client can hold
+    up another. Bursts are aligned to their greatest length and thus never cross a 4 KiB boundary.
+    Throughput is 1 beat per cycle.
+
+    Parameters
+    ----------
+    clients : int
+
+    Members
+    -------
+    request : :py:`In(stream.Signature(ReadRequest)).array(clients)`
+        Accepted when the previous one of the client has been asked for.
+    o : :py:`Out(stream.Signature(ReadBeat)).array(clients)`
+    ar : :py:`Out(stream.Signature(...))`
+        ``address`` in beats, ``beats``.
+    r : :py:`In(stream.Signature(...))`
+        ``beat``, ``last`` of a burst. In the order of ``ar``.
+    """
+
+    #: Beats of the longest burst.
+    BURST = 8
+    #: Beats held for a client.
+    DEPTH = 32
+    #: Bursts under way.
+    BURSTS = 16
+
+    def __init__(self, clients):
+        self.clients = clients
+        super().__init__({
+            "request": In(stream.Signature(ReadRequest)).array(clients),
+            "o": Out(stream.Signature(ReadBeat)).array(clients),
+            "ar": Out(stream.Signature(data.StructLayout({"address": 58, "beats": 4}))),
+            "r": In(stream.Signature(data.StructLayout({"beat": ReadBeat, "last": 1}))),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        n = self.clients
+        align = ceil_log2(self.BURST)
+        m.submodules.order = order = fifo.SyncFIFOBuffered(width=ceil_log2(n) or 1,
+                                                           depth=self.BURSTS)
+        wants = Signal(n)
+        turn, pick = Signal(range(n)), Signal(range(n))
+        go = Signal()
+        addresses, lengths = [], []
+        for c in range(n):
+            address = Signal(58, name=f"address_{c}")
+            left = Signal(32, name=f"left_{c}")
+            credit = Signal(range(self.DEPTH + 1), init=self.DEPTH, name=f"credit_{c}")
+            room = Signal(self.BURST.bit_length(), name=f"room_{c}")
+            length = Signal(self.BURST.bit_length(), name=f"length_{c}")
+            m.submodules[f"queue_{c}"] = queue = fifo.SyncFIFOBuffered(
+                width=ReadBeat.size, depth=self.DEPTH)
+            mine = go & (pick == c)
+            m.d.comb += [
+                room.eq(self.BURST - address[:align]),
+                length.eq(Mux(left < room, left, room)),
+                wants[c].eq((left != 0) & (credit >= self.BURST)),
+                self.request[c].ready.eq(left == 0),
+                queue.w_data.eq(self.r.p.beat),
+                queue.w_en.eq(self.r.valid & order.r_rdy & (order.r_data == c)),
+                self.o[c].payload.eq(queue.r_data), self.o[c].valid.eq(queue.r_rdy),
+                queue.r_en.eq(self.o[c].ready),
+            ]
+            m.d.sync += credit.eq(credit - Mux(mine, length, 0)
+                                  + (self.o[c].valid & self.o[c].ready))
+            with m.If(mine):
+                m.d.sync += [address.eq(address + length), left.eq(left - length)]
+            with m.Elif(self.request[c].valid & self.request[c].ready):
+                m.d.sync += [address.eq(self.request[c].p.address),
+                             left.eq(self.request[c].p.beats)]
+            addresses.append(address)
+            lengths.append(length)
+
+        for k in reversed(range(n)):
+            c = Signal(range(n), name=f"candidate_{k}")
+            m.d.comb += c.eq(turn + k + 1 - Mux(turn + k + 1 >= n, n, 0))
+            with m.If(wants.bit_select(c, 1)):
+                m.d.comb += pick.eq(c)
+        m.d.comb += [
+            go.eq(wants.any() & order.w_rdy & (~self.ar.valid | self.ar.ready)),
+            order.w_en.eq(go), order.w_data.eq(pick),
+            self.r.ready.eq(order.r_rdy),
+            order.r_en.eq(self.r.valid & self.r.p.last),
+        ]
+        with m.If(~self.ar.valid | self.ar.ready):
+            m.d.sync += [
+                self.ar.valid.eq(go), self.ar.p.address.eq(Array(addresses)[pick]),
+                self.ar.p.beats.eq(Array(lengths)[pick]),
+            ]
+        with m.If(go):
+            m.d.sync += turn.eq(pick)
+        return m

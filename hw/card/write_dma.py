@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes beats to memory, in bursts."""
+
+from amaranth import *
+from amaranth.lib import data, fifo, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+
+__all__ = ["WriteBeat", "WriteDma"]
+
+
+#: Up to 64 bytes; the address counts beats. Addresses are consecutive up to ``end``.
+WriteBeat = data.StructLayout({"address": 58, "data": 512, "strobe": 64, "end": 1})
+
+
+class WriteDma(wiring.Component):
+    """Gathers beats to bursts of up to 16 that do not cross a 4 KiB boundary.
+
+    Throughput is 1 beat per cycle. Beats are written in order.
+
+    Members
+    -------
+    i : :py:`In(stream.Signature(WriteBeat))`
+    aw : :py:`Out(stream.Signature(...))`
+        ``address`` in beats, ``beats``.
+    w : :py:`Out(stream.Signature(...))`
+        ``data``, ``strobe``, ``last`` of a burst. Not before its address was sent.
+    b : :py:`In(stream.Signature(1))`
+        Answers to bursts: an error.
+    sent, answered : :py:`Out(32)`
+        Bursts gathered, and bursts answered; modulo 2 ** 32.
+    """
+
+    #: Beats of the longest burst.
+    BURST = 16
+    #: Beats held.
+    DEPTH = 64
+
+    def __init__(self):
+        super().__init__({
+            "i": In(stream.Signature(WriteBeat)),
+            "aw": Out(stream.Signature(data.StructLayout({"address": 58, "beats": 5}))),
+            "w": Out(stream.Signature(data.StructLayout({"data": 512, "strobe": 64, "last": 1}))),
+            "b": In(stream.Signature(1)),
+            "sent": Out(32), "answered": Out(32),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.beats = beats = fifo.SyncFIFOBuffered(width=self.w.payload.shape().size,
+                                                           depth=self.DEPTH)
+        # Never fuller than `beats`.
+        m.submodules.bursts = bursts = fifo.SyncFIFOBuffered(width=self.aw.payload.shape().size,
+                                                             depth=self.DEPTH)
+        count = Signal(range(self.BURST))
+        last, taken = Signal(), Signal()
+        ready = Signal(range(self.DEPTH + 1))  # bursts whose address was sent
+        m.d.comb += [
+            last.eq(self.i.p.end | self.i.p.address[:6].all() | (count == self.BURST - 1)),
+            self.i.ready.eq(beats.w_rdy & bursts.w_rdy),
+            taken.eq(self.i.valid & self.i.ready),
+            beats.w_data.eq(Cat(self.i.p.data, self.i.p.strobe, last)), beats.w_en.eq(taken),
+            bursts.w_data.eq(Cat(self.i.p.address - count, (count + 1)[:5])),
+            bursts.w_en.eq(taken & last),
+            self.aw.payload.eq(bursts.r_data), self.aw.valid.eq(bursts.r_rdy),
+            bursts.r_en.eq(self.aw.ready),
+            self.w.payload.eq(beats.r_data), self.w.valid.eq(beats.r_rdy & (ready != 0)),
+            beats.r_en.eq(self.w.ready & (ready != 0)),
+            self.b.ready.eq(1),
+        ]
+        m.d.sync += ready.eq(ready + (self.aw.valid & self.aw.ready)
+                             - (self.w.valid & self.w.ready & self.w.p.last))
+        with m.If(taken):
+            m.d.sync += count.eq(Mux(last, 0, count + 1))
+            with m.If(last):
+                m.d.sync += self.sent.eq(self.sent + 1)
+        with m.If(self.b.valid):
+            m.d.sync += self.answered.eq(self.answered + 1)
+        return m
