@@ -60,7 +60,7 @@ class WriteDma(wiring.Component):
             self.i.ready.eq(beats.w_rdy & bursts.w_rdy),
             taken.eq(self.i.valid & self.i.ready),
             beats.w_data.eq(Cat(self.i.p.data, self.i.p.strobe, last)), beats.w_en.eq(taken),
-            bursts.w_data.eq(Cat(self.i.p.address - count, (count + 1)[:5])),
+            bursts.w_data.eq(Cat((self.i.p.address - count)[:58], (count + 1)[:5])),
             bursts.w_en.eq(taken & last),
             self.aw.payload.eq(bursts.r_data), self.aw.valid.eq(bursts.r_rdy),
             bursts.r_en.eq(self.aw.ready),

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Payloads from beats of memory."""
+
+from amaranth import *
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .layout import PayloadWord
+
+
+__all__ = ["Unpacker"]
+
+
+class Unpacker(wiring.Component):
+    """Cuts beats of 64 bytes into payload words, 1 word per cycle.
+
+    Members
+    -------
+    start, length : :py:`In(...)`
+        Strobe: a payload of so many bytes begins, when the previous one is over.
+    i : :py:`In(stream.Signature(512))`
+    o : :py:`Out(stream.Signature(PayloadWord))`
+        An empty payload is one word of no bytes.
+    """
+
+    start: In(1)
+    length: In(32)
+    i: In(stream.Signature(512))
+    o: Out(stream.Signature(PayloadWord))
+
+    def elaborate(self, platform):
+        m = Module()
+        active, left, index = Signal(), Signal(32), Signal(3)
+        final, taken = Signal(), Signal()
+        m.d.comb += [
+            final.eq(left <= 8),
+            self.o.valid.eq(active & (self.i.valid | (left == 0))),
+            self.o.p.data.eq(self.i.payload.word_select(index, 64)),
+            self.o.p.count.eq(Mux(final, left, 8)),
+            self.o.p.last.eq(final),
+            taken.eq(self.o.valid & self.o.ready),
+            self.i.ready.eq(taken & (left != 0) & (final | (index == 7))),
+        ]
+        with m.If(taken):
+            m.d.sync += [left.eq(left - 8), index.eq(index + 1)]
+            with m.If(final):
+                m.d.sync += active.eq(0)
+        with m.If(self.start):
+            m.d.sync += [active.eq(1), left.eq(self.length), index.eq(0)]
+        return m

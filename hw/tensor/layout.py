@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Payloads of the tensor kernels."""
+
+from amaranth import *
+from amaranth.lib import data
+
+
+__all__ = ["CHUNK", "Elements", "Chunk"]
+
+
+#: Most bytes of a chunk.
+CHUNK = 32
+
+
+def Elements(recipes):
+    """How the pixels of an image become elements.
+
+    ``recipe``: whose tables; ``element``: log2 of the bytes of an element; ``interleaved``: HWC,
+    else CHW; ``raw``: pixels as they are, HWC only.
+    """
+    return data.StructLayout({"recipe": range(recipes), "element": 2, "interleaved": 1, "raw": 1})
+
+
+def Chunk(contexts):
+    """Consecutive bytes of a row of a tensor: ``count`` in the low ones of ``data``."""
+    return data.StructLayout({
+        "context": range(contexts), "plane": 2, "data": 8 * CHUNK, "count": range(CHUNK + 1),
+        "last": 1,
+    })
