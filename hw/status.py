@@ -75,3 +75,4 @@ class Detail(enum.IntEnum):
     ALIGNMENT = 98, "an address that is not a multiple of the bus width"
     LENGTH = 99, "a length that does not fit the job"
     CAPACITY = 100, "a result larger than its buffer"
+    BUS = 101, "an address that the memory does not answer"

@@ -6,7 +6,7 @@ from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .divider import Divider
-from .model import PRECISION
+from .layout import PRECISION
 from .taps import Taps
 
 

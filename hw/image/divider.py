@@ -5,7 +5,7 @@ from amaranth import *
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .model import PRECISION, TIE_SHIFT
+from .layout import PRECISION, TIE_SHIFT
 
 
 __all__ = ["Divider"]

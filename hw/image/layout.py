@@ -8,7 +8,15 @@ from amaranth.utils import ceil_log2
 from ..stream.layout import PIXELS
 
 
-__all__ = ["Rule", "Filter", "Geometry", "Recipe", "PlaneWord"]
+__all__ = ["PRECISION", "TIE_SHIFT", "Rule", "Filter", "Geometry", "Recipe", "PlaneWord"]
+
+
+#: Fractional bits of a coefficient, as in Pillow.
+PRECISION = 22
+
+#: A coefficient whose exact value is nearer than ``2 ** -(TIE_SHIFT + 1)`` to a rounding tie is
+#: flagged: Pillow's double arithmetic might round it the other way.
+TIE_SHIFT = 17
 
 
 class Filter:

@@ -3,17 +3,12 @@
 
 import numpy as np
 
+from .layout import PRECISION, TIE_SHIFT
+
 
 __all__ = ["PRECISION", "TIE_SHIFT", "FILTERS", "window", "coefficients", "vertical_first",
            "resized_size", "crop_offset", "resize"]
 
-
-#: Fractional bits of a coefficient, as in Pillow.
-PRECISION = 22
-
-#: A coefficient whose exact value is nearer than ``2 ** -(TIE_SHIFT + 1)`` to a rounding tie is
-#: flagged: Pillow's double arithmetic might round it the other way.
-TIE_SHIFT = 17
 
 #: Filters by name, as numbered in a recipe.
 FILTERS = {None: 0, "bilinear": 1, "bicubic": 2}

@@ -27,7 +27,7 @@ class RowReader(wiring.Component):
     words, lines, shift, repeat : :py:`In(...).array(contexts)`
         Size of the image in words and rows; of the buffer's rows; how often a row is sent.
     clear : :py:`In(contexts)`
-        Forget the image; words of it are dropped, except one that ``o`` already offers.
+        Forget the image: no further rows; one that was begun is sent to its end, while ``busy``.
     written : :py:`In(geometry.line).array(contexts)`
         Rows below it are complete.
     released : :py:`Out(geometry.line).array(contexts)`
@@ -78,15 +78,13 @@ class RowReader(wiring.Component):
         ]
 
         head = Signal(word)
-        drop = Signal()
         m.d.comb += [
             head.eq(queue.r_data),
-            drop.eq(self.clear.bit_select(head.context, 1)),
-            pop.eq(queue.r_rdy & (~self.o.valid | self.o.ready | drop)),
+            pop.eq(queue.r_rdy & (~self.o.valid | self.o.ready)),
             queue.r_en.eq(pop),
         ]
         with m.If(~self.o.valid | self.o.ready):
-            m.d.sync += [self.o.valid.eq(queue.r_rdy & ~drop), self.o.payload.eq(head)]
+            m.d.sync += [self.o.valid.eq(queue.r_rdy), self.o.payload.eq(head)]
 
         for c in range(n):
             flying = Signal(range(self.DEPTH + 1), name=f"flying_{c}")
@@ -151,8 +149,6 @@ class RowReader(wiring.Component):
                     Array(self.released)[context].eq(line + final_plane),
                     planes[context].eq(Mux(final_plane, 0, plane + 1)),
                 ]
-        with m.If(running & cleared):
-            m.d.sync += running.eq(0)
         for c in range(n):
             with m.If(self.clear[c]):
                 m.d.sync += [self.released[c].eq(0), planes[c].eq(0)]

@@ -52,7 +52,7 @@ class Resize(wiring.Component):
         No image is under way.
     i_abort : :py:`In(stream.Signature(range(contexts)))`
         Drop everything of a context. Accepted when it is clean; until then words of it from ``i``
-        are dropped, and the consumer must take the one that ``o`` may already offer.
+        are dropped, and the row that ``o`` may have begun is sent to its end.
 
     Raises
     ------

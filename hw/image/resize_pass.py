@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..stream.layout import PIXELS
 from .coefficients import Coefficients
-from .model import PRECISION
+from .layout import PRECISION
 from .tile_buffer import TileBuffer
 from .units import Units
 

@@ -1,0 +1,334 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The image lane: payloads to rows of tensors."""
+
+from amaranth import *
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..image.layout import Recipe
+from ..image.plan import Plan
+from ..image.raw import RawSource
+from ..image.resize import Resize
+from ..jpeg.decoder import Decoder
+from ..status import Detail, Status
+from ..stream.layout import Frame, PayloadWord, PixelWord
+from ..tensor.layout import Elements
+from ..tensor.packer import ResultBeat, RowPacker
+from ..tensor.tables import Tables
+from .completion import Completion
+
+
+__all__ = ["ImageJob", "ImageLane"]
+
+
+def ImageJob(config):
+    """What a context has to do; ``width`` and ``height`` are zero for a JPEG file."""
+    return data.StructLayout({
+        "context": range(config.contexts), "batch": 1, "request": 32, "image": Recipe,
+        "elements": Elements(config.recipes), "width": 16, "height": 16, "result": 64,
+        "capacity": 32})
+
+
+class ImageLane(wiring.Component):
+    """JPEG files or pixels to tensors, ``contexts`` at a time.
+
+    A job ends when its payload has been taken to the last word and its last row has left. A job
+    that fails is dropped from the resizer, and its payload taken all the same.
+
+    Parameters
+    ----------
+    config : CardConfig
+
+    Members
+    -------
+    i_job : :py:`In(stream.Signature(ImageJob(config)))`
+        Accepted when its context is idle. Its payload may come at once.
+    i : :py:`In(stream.Signature(PayloadWord)).array(contexts)`
+    fault : :py:`In(contexts)`
+        Strobe: the payload is not what the memory holds.
+    idle : :py:`Out(contexts)`
+    write, write_valid
+        See :class:`..tensor.tables.Tables`.
+    o : :py:`Out(stream.Signature(ResultBeat(contexts)))`
+    o_completion : :py:`Out(stream.Signature(Completion))`
+        Offered when the job's last beat has been taken.
+    symbol, starved, stalled, pixel_word : :py:`Out(1)`
+        Strobes of the decoder.
+    """
+
+    def __init__(self, config):
+        self.config = config
+        n = config.contexts
+        self._tables = Tables(n, config.recipes)
+        super().__init__({
+            "i_job": In(stream.Signature(ImageJob(config))),
+            "i": In(stream.Signature(PayloadWord)).array(n),
+            "fault": In(n), "idle": Out(n),
+            "write": In(self._tables.write.shape()), "write_valid": In(1),
+            "o": Out(stream.Signature(ResultBeat(n))),
+            "o_completion": Out(stream.Signature(Completion)),
+            "symbol": Out(1), "starved": Out(1), "stalled": Out(1), "pixel_word": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        n = self.config.contexts
+        m.submodules.decoder = decoder = Decoder(n, self.config.max_width)
+        m.submodules.raw = raw = RawSource(n)
+        m.submodules.resize = resize = Resize(n, **self.config.resize)
+        m.submodules.plan = plan = Plan(resize.geometry)
+        m.submodules.tables = tables = self._tables
+        m.submodules.packer = packer = RowPacker(n)
+
+        self._jobs = [Signal(ImageJob(self.config), name=f"job_{c}") for c in range(n)]
+        # Of each context: there is a job; it is given as pixels; its size is with the planner; it
+        # has a plan; it was refused one; its source is through; its payload has been taken.
+        (self._busy, self._pixels, self._pending, self._planned, self._refused, self._over,
+         self._drained) = (Signal(n, name=name) for name in (
+             "busy", "pixels", "pending", "planned", "refused", "over", "drained"))
+        self._status = [Signal(4, name=f"status_{c}") for c in range(n)]
+        self._detail = [Signal(8, name=f"detail_{c}") for c in range(n)]
+        self._bytes = Array(Signal(32, name=f"bytes_{c}") for c in range(n))
+        self._size = Array(Signal(data.StructLayout({"height": 16, "width": 16}),
+                                  name=f"size_{c}") for c in range(n))
+
+        self._sources(m, decoder, raw, resize)
+        self._plans(m, decoder, plan, resize, packer)
+        self._results(m, resize, tables, packer)
+        self._ends(m, decoder, raw, resize, packer)
+        m.d.comb += [
+            self.idle.eq(~self._busy),
+            self.i_job.ready.eq(self.idle.bit_select(self.i_job.p.context, 1)),
+            self.symbol.eq(decoder.symbol), self.starved.eq(decoder.starved),
+            self.stalled.eq(decoder.stalled),
+            self.pixel_word.eq(decoder.o.valid & decoder.o.ready),
+        ]
+        return m
+
+    def _accepted(self, c):
+        return self.i_job.valid & self.i_job.ready & (self.i_job.p.context == c)
+
+    def _sources(self, m, decoder, raw, resize):
+        """Payloads to the decoder or the raw source, pixels of both to the resizer."""
+        for c in range(self.config.contexts):
+            given = self.i[c]
+            cut, fed = Signal(name=f"cut_{c}"), Signal(name=f"fed_{c}")
+            pixels, failed = self._pixels[c], self._refused[c]
+            with m.If(pixels):
+                m.d.comb += given.ready.eq(raw.i[c].ready)
+            with m.Elif(cut):
+                # What a refused file still holds need not be decoded: to the decoder it ends here.
+                m.d.comb += given.ready.eq(1)
+            with m.Else():
+                m.d.comb += given.ready.eq(decoder.i[c].ready)
+            m.d.comb += [
+                raw.i[c].payload.eq(given.payload), raw.i[c].valid.eq(given.valid & pixels),
+                decoder.i[c].payload.eq(given.payload),
+                decoder.i[c].valid.eq(given.valid & ~pixels),
+                raw.start[c].eq(self._accepted(c) & (self.i_job.p.width != 0)),
+                raw.width[c].eq(self._jobs[c].width), raw.height[c].eq(self.i_job.p.height),
+                raw.grant[c].eq(resize.room[c] | failed),
+                decoder.grant[c].eq(resize.room[c] | failed | cut),
+            ]
+            with m.If(cut):
+                m.d.comb += [
+                    decoder.i[c].payload.eq(0), decoder.i[c].p.last.eq(1),
+                    decoder.i[c].valid.eq(~fed),
+                ]
+            with m.If(decoder.i[c].valid & decoder.i[c].ready & decoder.i[c].p.last):
+                m.d.sync += fed.eq(1)
+            with m.If(failed & ~pixels & (~decoder.i[c].valid | decoder.i[c].ready)):
+                m.d.sync += cut.eq(1)
+            with m.If(given.valid & given.ready & given.p.last):
+                m.d.sync += self._drained[c].eq(1)
+            with m.If(self._accepted(c)):
+                m.d.sync += [cut.eq(0), fed.eq(0), self._drained[c].eq(0)]
+
+        word = Signal(PixelWord(self.config.contexts))
+        valid, turn = Signal(), Signal()
+        use_raw = Signal()
+        m.d.comb += [
+            use_raw.eq(raw.o.valid & (turn | ~decoder.o.valid)),
+            resize.i.valid.eq(valid), resize.i.payload.eq(word),
+        ]
+        with m.If(~valid | resize.i.ready):
+            m.d.comb += [decoder.o.ready.eq(~use_raw), raw.o.ready.eq(use_raw)]
+            m.d.sync += [
+                valid.eq(decoder.o.valid | raw.o.valid), turn.eq(~use_raw),
+                word.eq(Mux(use_raw, raw.o.payload, decoder.o.payload)),
+            ]
+
+    def _plans(self, m, decoder, plan, resize, packer):
+        """Sizes to plans; then where rows go, and whether there is room."""
+        n = self.config.contexts
+        announced = Signal(n)   # pixels whose size has not been sent
+        frame = Signal(Frame(n))
+        valid = Signal()
+        m.d.comb += [plan.i.valid.eq(valid), plan.i.payload.eq(frame)]
+        with m.If(~valid | plan.i.ready):
+            m.d.comb += decoder.o_frame.ready.eq(1)
+            m.d.sync += [valid.eq(decoder.o_frame.valid), frame.eq(decoder.o_frame.payload)]
+            with m.If(decoder.o_frame.valid):
+                m.d.sync += self._pending.bit_select(decoder.o_frame.p.context, 1).eq(1)
+            for c in range(n):
+                before = announced[:c].any() if c else 0
+                with m.If(~decoder.o_frame.valid & announced[c] & ~before):
+                    m.d.sync += [
+                        valid.eq(1), frame.context.eq(c), announced[c].eq(0),
+                        frame.width.eq(self._jobs[c].width), frame.height.eq(self._jobs[c].height),
+                    ]
+        for c in range(n):
+            m.d.comb += plan.recipe[c].eq(self._jobs[c].image)
+            with m.If(self._accepted(c)):
+                m.d.sync += [
+                    announced[c].eq(self.i_job.p.width != 0),
+                    self._pixels[c].eq(self.i_job.p.width != 0),
+                    self._pending[c].eq(self.i_job.p.width != 0),
+                ]
+
+        context = plan.o.p.context
+        elements = Signal(Elements(self.config.recipes))
+        job = Signal(ImageJob(self.config))
+        row = Signal(20)        # bytes of a row
+        plane = Signal(36)      # bytes of a plane, or of all
+        total = Signal(38)
+        m.d.comb += elements.eq(job.elements)
+        m.d.comb += [
+            resize.i_plan.payload.eq(plan.o.payload),
+            packer.stride.eq(row),
+            packer.address[0].eq(job.result), packer.address[1].eq(job.result + plane),
+            packer.address[2].eq(job.result + (plane << 1)),
+        ]
+
+        def refuse(status, detail):
+            m.d.comb += plan.o.ready.eq(1)
+            m.d.sync += [self._pending.bit_select(context, 1).eq(0),
+                         self._refused.bit_select(context, 1).eq(1)]
+            for c in range(n):
+                with m.If(context == c):
+                    m.d.sync += [self._status[c].eq(status), self._detail[c].eq(detail)]
+
+        with m.FSM():
+            with m.State("Idle"):
+                m.d.sync += job.eq(Array(self._jobs)[context])
+                with m.If(plan.o.valid):
+                    m.next = "Row"
+            with m.State("Row"):
+                m.d.sync += row.eq(Mux(elements.interleaved, plan.o.p.width * 3, plan.o.p.width)
+                                   << elements.element)
+                with m.If(plan.o.p.status != Status.OK):
+                    refuse(plan.o.p.status, plan.o.p.detail)
+                    m.next = "Idle"
+                with m.Else():
+                    m.next = "Plane"
+            with m.State("Plane"):
+                m.d.sync += plane.eq(row * plan.o.p.height)
+                m.next = "Total"
+            with m.State("Total"):
+                m.d.sync += total.eq(Mux(elements.interleaved, plane, plane * 3))
+                m.next = "Room"
+            with m.State("Room"):
+                with m.If(total > job.capacity):
+                    refuse(Status.NO_ROOM, Detail.CAPACITY)
+                    m.next = "Idle"
+                with m.Else():
+                    m.next = "Begin"
+            with m.State("Begin"):
+                m.d.comb += [resize.i_plan.valid.eq(1), plan.o.ready.eq(resize.i_plan.ready)]
+                with m.If(resize.i_plan.ready):
+                    m.d.comb += packer.start.eq(1 << context)
+                    m.d.sync += [
+                        self._pending.bit_select(context, 1).eq(0),
+                        self._planned.bit_select(context, 1).eq(1),
+                        self._bytes[context].eq(total),
+                        self._size[context].eq(Cat(plan.o.p.height, plan.o.p.width)),
+                    ]
+                    m.next = "Idle"
+
+    def _results(self, m, resize, tables, packer):
+        """Rows to beats; counts rows under way."""
+        wiring.connect(m, resize.o, tables.i)
+        wiring.connect(m, tables.o, packer.i)
+        wiring.connect(m, packer.o, wiring.flipped(self.o))
+        m.d.comb += [tables.write.eq(self.write), tables.write_valid.eq(self.write_valid)]
+        inside = Signal()
+        entered = resize.o.valid & resize.o.ready
+        with m.If(entered):
+            m.d.sync += inside.eq(~resize.o.p.row_last)
+        left = self.o.valid & self.o.ready & self.o.p.end
+        self._rows = [Signal(4, name=f"rows_{c}") for c in range(self.config.contexts)]
+        for c, rows in enumerate(self._rows):
+            m.d.comb += [tables.config[c].eq(self._jobs[c].elements),
+                         tables.width[c].eq(self._size[c].width)]
+            m.d.sync += rows.eq(rows + (entered & ~inside & (resize.o.p.context == c))
+                                - (left & (self.o.p.context == c)))
+
+    def _ends(self, m, decoder, raw, resize, packer):
+        """Jobs begin and end."""
+        n = self.config.contexts
+        now = Signal(32)
+        m.d.sync += now.eq(now + 1)
+        aborts, settled = Signal(n), Signal(n)
+        m.d.comb += decoder.o_done.ready.eq(1)
+        abort = Signal(range(n))
+        abort_valid = Signal()
+        m.d.comb += [resize.i_abort.valid.eq(abort_valid), resize.i_abort.payload.eq(abort)]
+        with m.If(~abort_valid):
+            m.d.sync += abort_valid.eq(aborts.any())
+            for c in reversed(range(n)):
+                with m.If(aborts[c]):
+                    m.d.sync += abort.eq(c)
+        with m.Elif(resize.i_abort.ready):
+            m.d.sync += abort_valid.eq(0)
+
+        out = self.o_completion
+        with m.If(~out.valid | out.ready):
+            m.d.sync += out.valid.eq(settled.any())
+        for c in range(n):
+            job, status, detail = self._jobs[c], self._status[c], self._detail[c]
+            faulted = Signal(name=f"faulted_{c}")
+            started = Signal(32, name=f"started_{c}")
+
+            def end(value, reason, c=c, status=status, detail=detail):
+                m.d.sync += self._over[c].eq(1)
+                with m.If(~self._refused[c] & (status == Status.OK)):
+                    m.d.sync += [status.eq(value), detail.eq(reason)]
+
+            with m.If(decoder.o_done.valid & (decoder.o_done.p.context == c)):
+                end(decoder.o_done.p.status, decoder.o_done.p.detail)
+            with m.If(self._busy[c] & self._pixels[c] & raw.done[c] & ~self._over[c]):
+                end(Mux(raw.short[c], Status.BAD_JOB, Status.OK),
+                    Mux(raw.short[c], Detail.LENGTH, Detail.NONE))
+            with m.If(self.fault[c]):
+                m.d.sync += faulted.eq(1)
+            m.d.comb += [
+                aborts[c].eq(self._busy[c] & self._over[c] & (status != Status.OK)
+                             & self._planned[c] & ~resize.idle[c]),
+                settled[c].eq(self._busy[c] & self._over[c] & self._drained[c] & ~self._pending[c]
+                              & (~self._planned[c]
+                                 | (resize.idle[c] & (self._rows[c] == 0)))),
+            ]
+            before = settled[:c].any() if c else 0
+            with m.If(settled[c] & ~before & (~out.valid | out.ready)):
+                m.d.sync += [
+                    self._busy[c].eq(0),
+                    out.p.batch.eq(job.batch), out.p.request.eq(job.request),
+                    out.p.cycles.eq(now - started),
+                    out.p.status.eq(status), out.p.detail.eq(detail),
+                    out.p.bytes.eq(0), out.p.height.eq(0), out.p.width.eq(0),
+                ]
+                with m.If(faulted):
+                    m.d.sync += [out.p.status.eq(Status.BAD_JOB), out.p.detail.eq(Detail.BUS)]
+                with m.Elif((status == Status.OK) & resize.tie[c]):
+                    m.d.sync += [out.p.status.eq(Status.UNSUPPORTED), out.p.detail.eq(Detail.TIE)]
+                with m.Elif(status == Status.OK):
+                    m.d.sync += [
+                        out.p.bytes.eq(self._bytes[c]), out.p.height.eq(self._size[c].height),
+                        out.p.width.eq(self._size[c].width),
+                    ]
+            with m.If(self._accepted(c)):
+                m.d.sync += [
+                    job.eq(self.i_job.payload), self._busy[c].eq(1), started.eq(now),
+                    self._planned[c].eq(0), self._refused[c].eq(0), self._over[c].eq(0),
+                    faulted.eq(0), status.eq(Status.OK), detail.eq(Detail.NONE),
+                ]

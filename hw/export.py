@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plain Verilog or RTLIL of any kernel or card: ``python -m headrace.hw.export NAME``."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from amaranth.back import rtlil, verilog
+
+from .card.card import Card
+from .card.config import CONFIGS
+from .image.layout import Geometry
+from .image.plan import Plan
+from .image.resize import Resize
+from .jpeg.decoder import Decoder
+from .jpeg.entropy import EntropyDecoder
+from .jpeg.idct import Idct
+from .tensor.packer import RowPacker
+from .tensor.tables import Tables
+
+
+__all__ = ["KERNELS", "build", "main"]
+
+
+#: Constructors of kernels by name; ``card:NAME`` for the cards.
+KERNELS = {
+    "jpeg.decoder": Decoder,
+    "jpeg.entropy": lambda: EntropyDecoder(4),
+    "jpeg.idct": Idct,
+    "image.plan": lambda: Plan(Geometry(2)),
+    "image.resize": Resize,
+    "tensor.tables": lambda: Tables(2, 4),
+    "tensor.packer": lambda: RowPacker(2),
+    **{f"card:{name}": lambda config=config: Card(config) for name, config in CONFIGS.items()},
+}
+
+
+def build(name):
+    """The component of that name, and the name of its module.
+
+    Raises
+    ------
+    ValueError
+        If there is no such kernel or card.
+    """
+    if name not in KERNELS:
+        raise ValueError(f"Name must be one of {', '.join(KERNELS)}, not {name!r}")
+    return KERNELS[name](), name.split(":")[0].split(".")[-1]
+
+
+def main(argv=None):
+    """Run the command; return its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m headrace.hw.export", description=__doc__)
+    parser.add_argument("name", nargs="?", help="what to export")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: print it")
+    parser.add_argument("--rtlil", action="store_true", help="Yosys' format instead of Verilog")
+    parser.add_argument("--list", action="store_true", help="name everything there is")
+    args = parser.parse_args(argv)
+    if args.list or args.name is None:
+        print(*KERNELS, sep="\n")
+        return 0
+    try:
+        component, module = build(args.name)
+    except ValueError as error:
+        print(f"export: {error}", file=sys.stderr)
+        return 1
+    text = (rtlil if args.rtlil else verilog).convert(component, name=module,
+                                                      strip_internal_attrs=True)
+    if args.output:
+        args.output.write_text(text)
+    else:
+        print(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
