@@ -1,11 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-import sys
-import types
-from pathlib import Path
+import importlib.util
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "sim" / "cocotb"))
-# Until the package can be installed: `headrace.hw` is the folder `hw`.
-package = types.ModuleType("headrace")
-package.__path__ = [str(ROOT)]
-sys.modules.setdefault("headrace", package)
+import pytest
+
+import corpus
+
+
+@pytest.fixture(scope="session")
+def sim_built():
+    """Skip without the simulated card."""
+    if importlib.util.find_spec("headrace._sim") is None:
+        pytest.skip("the simulated card is not built: pip install .")
+
+
+@pytest.fixture(scope="session")
+def photos():
+    """Bytes of small real photos that the card takes, smallest first."""
+    chosen = [entry for entry in corpus.entries("exact", "core")
+              if entry["width"] * entry["height"] >= 60000]
+    if not chosen:
+        pytest.skip(f"no corpus at {corpus.FOLDER}")
+    chosen.sort(key=lambda entry: entry["width"] * entry["height"])
+    return [corpus.data(entry) for entry in chosen]

@@ -7,8 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..image.layout import Recipe
 from ..status import Detail, Status
-from ..tensor.layout import Elements
-from ..tensor.tables import Tables
+from ..tensor.layout import Elements, TableWrite
 from .completion import Completion
 from .config import BUS
 from .image_lane import ImageJob
@@ -53,7 +52,7 @@ class Dispatcher(wiring.Component):
             "i": In(stream.Signature(ReadBeat)).array(2),
             "idle": In(n), "o_job": Out(stream.Signature(ImageJob(config))),
             "payload": Out(ReadRequest), "length": Out(32),
-            "write": Out(Tables(n, config.recipes).write.shape()), "write_valid": Out(1),
+            "write": Out(TableWrite(config.recipes)), "write_valid": Out(1),
             "o": Out(stream.Signature(Completion)),
         })
 

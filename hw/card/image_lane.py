@@ -12,7 +12,7 @@ from ..image.resize import Resize
 from ..jpeg.decoder import Decoder
 from ..status import Detail, Status
 from ..stream.layout import Frame, PayloadWord, PixelWord
-from ..tensor.layout import Elements
+from ..tensor.layout import Elements, TableWrite
 from ..tensor.packer import ResultBeat, RowPacker
 from ..tensor.tables import Tables
 from .completion import Completion
@@ -59,12 +59,11 @@ class ImageLane(wiring.Component):
     def __init__(self, config):
         self.config = config
         n = config.contexts
-        self._tables = Tables(n, config.recipes)
         super().__init__({
             "i_job": In(stream.Signature(ImageJob(config))),
             "i": In(stream.Signature(PayloadWord)).array(n),
             "fault": In(n), "idle": Out(n),
-            "write": In(self._tables.write.shape()), "write_valid": In(1),
+            "write": In(TableWrite(config.recipes)), "write_valid": In(1),
             "o": Out(stream.Signature(ResultBeat(n))),
             "o_completion": Out(stream.Signature(Completion)),
             "symbol": Out(1), "starved": Out(1), "stalled": Out(1), "pixel_word": Out(1),
@@ -77,7 +76,7 @@ class ImageLane(wiring.Component):
         m.submodules.raw = raw = RawSource(n)
         m.submodules.resize = resize = Resize(n, **self.config.resize)
         m.submodules.plan = plan = Plan(resize.geometry)
-        m.submodules.tables = tables = self._tables
+        m.submodules.tables = tables = Tables(n, self.config.recipes)
         m.submodules.packer = packer = RowPacker(n)
 
         self._jobs = [Signal(ImageJob(self.config), name=f"job_{c}") for c in range(n)]
@@ -171,7 +170,7 @@ class ImageLane(wiring.Component):
             with m.If(decoder.o_frame.valid):
                 m.d.sync += self._pending.bit_select(decoder.o_frame.p.context, 1).eq(1)
             for c in range(n):
-                before = announced[:c].any() if c else 0
+                before = announced[:c].any() if c else C(0, 1)
                 with m.If(~decoder.o_frame.valid & announced[c] & ~before):
                     m.d.sync += [
                         valid.eq(1), frame.context.eq(c), announced[c].eq(0),
@@ -308,7 +307,7 @@ class ImageLane(wiring.Component):
                               & (~self._planned[c]
                                  | (resize.idle[c] & (self._rows[c] == 0)))),
             ]
-            before = settled[:c].any() if c else 0
+            before = settled[:c].any() if c else C(0, 1)
             with m.If(settled[c] & ~before & (~out.valid | out.ready)):
                 m.d.sync += [
                     self._busy[c].eq(0),

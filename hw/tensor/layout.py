@@ -5,7 +5,7 @@ from amaranth import *
 from amaranth.lib import data
 
 
-__all__ = ["CHUNK", "Elements", "Chunk"]
+__all__ = ["CHUNK", "Elements", "TableWrite", "Chunk"]
 
 
 #: Most bytes of a chunk.
@@ -19,6 +19,12 @@ def Elements(recipes):
     else CHW; ``raw``: pixels as they are, HWC only.
     """
     return data.StructLayout({"recipe": range(recipes), "element": 2, "interleaved": 1, "raw": 1})
+
+
+def TableWrite(recipes):
+    """Element ``element`` of ``recipe``, ``channel`` and ``value``."""
+    return data.StructLayout({
+        "value": 8, "channel": 2, "recipe": range(recipes), "element": 32})
 
 
 def Chunk(contexts):

@@ -8,7 +8,7 @@ from amaranth.utils import ceil_log2
 
 from ..image.layout import PlaneWord
 from ..stream.layout import PIXELS
-from .layout import Chunk, Elements
+from .layout import Chunk, Elements, TableWrite
 
 
 __all__ = ["Tables"]
@@ -25,8 +25,8 @@ class Tables(wiring.Component):
 
     Members
     -------
-    write, write_valid : :py:`In(...)`
-        Element ``element`` of ``recipe``, ``channel`` and ``value``.
+    write, write_valid : :py:`In(TableWrite(recipes))`
+        Strobe: an element of a table.
     config : :py:`In(Elements(recipes)).array(contexts)`
     width : :py:`In(16).array(contexts)`
         Of the image, in pixels.
@@ -38,9 +38,7 @@ class Tables(wiring.Component):
         self.contexts = contexts
         self.recipes = recipes
         super().__init__({
-            "write": In(data.StructLayout({
-                "value": 8, "channel": 2, "recipe": range(recipes), "element": 32})),
-            "write_valid": In(1),
+            "write": In(TableWrite(recipes)), "write_valid": In(1),
             "config": In(Elements(recipes)).array(contexts),
             "width": In(16).array(contexts),
             "i": In(stream.Signature(PlaneWord(contexts))),
