@@ -2,6 +2,7 @@
 """Plain Verilog or RTLIL of any kernel or card: ``python -m headrace.hw.export NAME``."""
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from .tensor.packer import RowPacker
 from .tensor.tables import Tables
 
 
-__all__ = ["KERNELS", "build", "main"]
+__all__ = ["KERNELS", "build", "convert", "main"]
 
 
 #: Constructors of kernels by name; ``card:NAME`` for the cards.
@@ -48,6 +49,22 @@ def build(name):
     return KERNELS[name](), name.split(":")[0].split(".")[-1]
 
 
+#: A cell of RTLIL that sets a memory to zero: what simulators and block RAMs begin with anyway.
+ZERO_MEMORY = re.compile(
+    r"  cell \$meminit_v2 [^\n]*\n(?:    [^\n]*\n)*?    connect \\DATA \d+'0+\n"
+    r"(?:    [^\n]*\n)*?  end\n")
+
+
+def convert(name, *, language="verilog"):
+    """Text of a kernel or card in ``"verilog"`` or ``"rtlil"``."""
+    component, module = build(name)
+    text = rtlil.convert(component, name=module, strip_internal_attrs=True)
+    text = ZERO_MEMORY.sub("", text)
+    if language == "rtlil":
+        return text
+    return verilog._convert_rtlil_text(text, strip_internal_attrs=True)
+
+
 def main(argv=None):
     """Run the command; return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m headrace.hw.export", description=__doc__)
@@ -60,12 +77,10 @@ def main(argv=None):
         print(*KERNELS, sep="\n")
         return 0
     try:
-        component, module = build(args.name)
+        text = convert(args.name, language="rtlil" if args.rtlil else "verilog")
     except ValueError as error:
         print(f"export: {error}", file=sys.stderr)
         return 1
-    text = (rtlil if args.rtlil else verilog).convert(component, name=module,
-                                                      strip_internal_attrs=True)
     if args.output:
         args.output.write_text(text)
     else:
