@@ -58,7 +58,7 @@ ZERO_MEMORY = re.compile(
 def convert(name, *, language="verilog"):
     """Text of a kernel or card in ``"verilog"`` or ``"rtlil"``."""
     component, module = build(name)
-    text = rtlil.convert(component, name=module, strip_internal_attrs=True)
+    text = rtlil.convert(component, name=module, emit_src=False)
     text = ZERO_MEMORY.sub("", text)
     if language == "rtlil":
         return text
