@@ -37,8 +37,8 @@ class CardConfig:
     max_width: int = 4096
     max_side: int = 8192
     max_taps: int = 128
-    source_rows: int = 32
-    intermediate_bits: int = 13
+    source_rows: int = 16
+    intermediate_bits: int = 12
     output_bits: int = 11
     recipes: int = 8
 

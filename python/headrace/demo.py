@@ -44,6 +44,7 @@ def run(path, folder, name=None):
         pixels = card.decode_jpeg(data)
         prep = card.image(resize=256, crop=224, **norm)
         tensor = prep(data)
+        cycles = prep.last[0].cycles
         cropped = card.image(resize=256, crop=224, layout="HWC")(data)
         fallbacks = card.counters()["fallbacks"]
         kind = card.name
@@ -60,6 +61,8 @@ def run(path, folder, name=None):
     for what, (result, expected) in checks.items():
         print(f"{what} = Pillow's?".ljust(20), verdict(result, expected))
     print(f"done by the CPU      {fallbacks} of {len(checks)}")
+    if kind == "sim":
+        print(f"device cycles        {cycles} for this one image, from job to completion")
     if kind == "sim":
         print(bench.table(bench.jpeg([path])))
 
