@@ -68,8 +68,11 @@ class Card(wiring.Component):
         m = Module()
         config = self.config
         n = config.contexts
+        # The reset is registered: it goes everywhere, and simulators need not follow a pin there.
         m.domains.sync = domain = ClockDomain("sync")
-        m.d.comb += [domain.clk.eq(self.ap_clk), domain.rst.eq(~self.ap_rst_n)]
+        m.domains.pin = pin = ClockDomain("pin", reset_less=True)
+        m.d.pin += domain.rst.eq(~self.ap_rst_n)
+        m.d.comb += [domain.clk.eq(self.ap_clk), pin.clk.eq(self.ap_clk)]
 
         values = {"identity": registers.IDENTITY, "version": registers.VERSION,
                   **{name: getattr(config, name) for name in (

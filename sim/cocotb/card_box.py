@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The card as a black box: cocotbext-axi is the bus, Pillow says what must come of it."""
+
+import io
+import os
+import random
+
+import cocotb
+import numpy as np
+from PIL import Image
+from cocotb.clock import Clock
+from cocotb.triggers import ClockCycles, RisingEdge, with_timeout
+from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiRam
+from headrace.hw.card import registers
+from headrace.hw.card.config import BUS
+from headrace.hw.card.jobs import COMPLETION, JOB, RECIPE, RECIPE_BYTES, Kind
+from headrace.hw.status import Detail, Status
+
+
+JOBS, COMPLETIONS, TABLES, PAYLOADS, RESULTS = 0x0, 0x2000, 0x4000, 0x8000, 0x80000
+RNG = np.random.default_rng(3)
+
+
+def stalls(probability, seed):
+    rng = random.Random(seed)
+    while True:
+        yield rng.random() < probability
+
+
+class Host:
+    """What software does: memory, registers, one batch at a time."""
+
+    def __init__(self, dut, stall):
+        self.dut = dut
+        self.control = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axi_control"), dut.ap_clk,
+                                     dut.ap_rst_n, reset_active_level=False)
+        self.ram = AxiRam(AxiBus.from_prefix(dut, "m_axi_gmem"), dut.ap_clk, dut.ap_rst_n,
+                          reset_active_level=False, size=1 << 20)
+        if stall:
+            channels = [self.ram.write_if.aw_channel, self.ram.write_if.w_channel,
+                        self.ram.write_if.b_channel, self.ram.read_if.ar_channel,
+                        self.ram.read_if.r_channel]
+            for seed, channel in enumerate(channels):
+                channel.set_pause_generator(stalls(stall, seed))
+
+    async def reset(self):
+        self.dut.ap_rst_n.value = 0
+        await ClockCycles(self.dut.ap_clk, 10)
+        self.dut.ap_rst_n.value = 1
+        await ClockCycles(self.dut.ap_clk, 5)
+        await self.control.write_dword(registers.GIE, 1)
+        await self.control.write_dword(registers.IER, 1)
+
+    async def start(self, jobs):
+        self.ram.write(JOBS, b"".join(jobs))
+        for name, value in ("jobs", JOBS), ("count", len(jobs)), ("completions", COMPLETIONS):
+            address, bits = registers.ARGUMENTS[name]
+            await self.control.write(address, value.to_bytes(bits // 8, "little"))
+        await self.control.write_dword(registers.CTRL, registers.START)
+
+    async def run(self, jobs):
+        """Completions of a batch, by request."""
+        await self.start(jobs)
+        while not self.dut.interrupt.value:
+            await RisingEdge(self.dut.ap_clk)
+        assert await self.control.read_dword(registers.ISR) == 1
+        await self.control.write_dword(registers.ISR, 1)
+        assert await self.control.read_dword(registers.CTRL) & registers.DONE
+        assert await self.control.read_dword(registers.CTRL) == registers.IDLE
+        done = [COMPLETION.unpack(self.ram.read(COMPLETIONS + BUS * n, BUS))
+                for n in range(len(jobs))]
+        assert len({completion["request"] for completion in done}) == len(jobs)
+        return {completion["request"]: completion for completion in done}
+
+    def recipe(self, number, request, table, **fields):
+        """Job that loads a recipe; tables lie behind one another."""
+        address = TABLES + number * 0x1000
+        self.ram.write(address, RECIPE.pack(**fields) + table.astype("<u4").tobytes())
+        return JOB.pack(kind=Kind.LOAD, recipe=number, request=request, payload=address,
+                        length=RECIPE_BYTES)
+
+
+def jpeg(pixels):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "jpeg", quality=90)
+    return file.getvalue()
+
+
+@cocotb.test()
+async def images_are_exact(dut):
+    """JPEG files and pixels, good and bad, through two recipes, at odd result addresses."""
+    await with_timeout(scenario(dut), 4, "ms")
+
+
+async def scenario(dut):
+    cocotb.start_soon(Clock(dut.ap_clk, 10, "ns").start())
+    host = Host(dut, float(os.environ.get("HEADRACE_STALL", "0")))
+    await host.reset()
+    read = host.control.read_dword
+    assert await read(registers.CAPABILITIES["identity"]) == registers.IDENTITY
+    refused = await host.control.read(0xF00, 4)
+    assert refused.resp != 0
+
+    table = RNG.integers(0, 1 << 16, (3, 256))
+    jobs = [host.recipe(0, 100, table, filter=1, rule=1, height=9, width=13, element=1),
+            host.recipe(1, 101, np.tile(np.arange(256), (3, 1)), interleaved=1, raw=1)]
+    expected, address = {}, PAYLOADS
+    result = RESULTS
+    for n in range(10):
+        pixels = RNG.integers(0, 256, (5 + 3 * n, 31 - 2 * n, 3), np.uint8)
+        if n % 2:
+            data = jpeg(pixels)
+            height = width = 0
+            pixels = np.array(Image.open(io.BytesIO(data)))
+        else:
+            height, width = pixels.shape[:2]
+            padded = np.zeros((height, -(-width // 8) * 8, 3), np.uint8)
+            padded[:, :width] = pixels
+            data = padded.tobytes()
+        recipe = n // 2 % 2
+        if n == 7:
+            data = data[:len(data) // 2]
+            want = None
+        elif recipe:
+            want = pixels.tobytes()
+        else:
+            small = np.array(Image.fromarray(pixels).resize((13, 9), Image.Resampling.BILINEAR))
+            want = table[np.arange(3), small].transpose(2, 0, 1).astype("<u2").tobytes()
+        capacity = 3 * 9 * 13 * 2 if not recipe else pixels.size
+        host.ram.write(address, data)
+        host.ram.write(result - 1, b"\xEE" * (capacity + 2))
+        jobs.append(JOB.pack(kind=Kind.IMAGE, recipe=recipe, request=n, payload=address,
+                             length=len(data), height=height, width=width, result=result,
+                             capacity=capacity - (n == 8)))
+        expected[n] = result, want, capacity
+        address += -(-len(data) // BUS) * BUS
+        result += capacity + 37
+    wrong = {
+        20: (dict(kind=7), Detail.KIND), 21: (dict(kind=Kind.IMAGE, recipe=200), Detail.RECIPE),
+        22: (dict(kind=Kind.LOAD, length=5), Detail.LENGTH),
+        23: (dict(kind=Kind.IMAGE, payload=3), Detail.ALIGNMENT),
+        24: (dict(kind=Kind.IMAGE, width=8), Detail.LENGTH),
+        25: (dict(kind=Kind.IMAGE, width=8, height=8, length=50, capacity=1000,
+                  result=RESULTS + 0x10000), Detail.LENGTH),
+    }
+    jobs += [JOB.pack(request=request, **fields) for request, (fields, _) in wrong.items()]
+    jobs.append(JOB.pack(kind=Kind.IMAGE, request=30, payload=PAYLOADS, length=0))
+
+    for _ in range(2):
+        done = await host.run(jobs)
+        assert done[100]["status"] == done[101]["status"] == Status.OK
+        for n, (at, want, capacity) in expected.items():
+            memory = host.ram.read(at - 1, capacity + 2)
+            assert memory[0] == memory[-1] == 0xEE, f"image {n} was written beside its place"
+            if n == 8:
+                assert (done[n]["status"], done[n]["detail"]) == (Status.NO_ROOM, Detail.CAPACITY)
+            elif want is None:
+                assert done[n]["status"] == Status.TRUNCATED
+            else:
+                assert done[n]["status"] == Status.OK and done[n]["bytes"] == capacity, done[n]
+                assert memory[1:-1] == want, f"image {n} is wrong"
+        for request, (_, detail) in wrong.items():
+            assert done[request]["status"] == Status.BAD_JOB
+            assert done[request]["detail"] == detail, (request, done[request])
+        assert done[30]["status"] == Status.TRUNCATED or done[30]["status"] == Status.CORRUPT
+    requests = await read(registers.COUNTERS["requests"])
+    assert requests == 2 * len(jobs)
+    total = [await read(address) for name, address in registers.COUNTERS.items()
+             if name.startswith("status_")]
+    assert sum(total) == requests
+
+    # A batch without jobs is over at once.
+    assert await host.run([]) == {}
