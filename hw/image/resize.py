@@ -205,7 +205,8 @@ class Resize(wiring.Component):
 
         m.d.comb += [
             buffers[2].read.eq(reader.read), reader.read_data.eq(buffers[2].read_data),
-            reader.clear.eq(self._clear | self._start),
+            # An aborted image leaves rows behind, which nobody may read.
+            reader.clear.eq(self._clear | self._start | ~self._active),
         ]
         wiring.connect(m, reader.o, wiring.flipped(self.o))
         for c, plan in enumerate(self._plans):
