@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line, as the README has it."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from headrace import cli, reference
+from headrace.recipe import Recipe
+
+
+ROOT = Path(__file__).resolve().parents[2]
+PHOTO = ROOT / "examples" / "teddies.jpg"
+IMAGENET = ["--resize", "256", "--crop", "224", "--imagenet", "--dtype", "float16"]
+
+
+@pytest.fixture
+def small(tmp_path):
+    path = tmp_path / "small.jpg"
+    Image.open(PHOTO).resize((90, 60)).save(path)
+    return path
+
+
+def test_cards(capsys):
+    assert cli.main(["cards"]) == 0
+    assert re.search(r"^cpu  ", capsys.readouterr().out, re.M)
+
+
+@pytest.mark.parametrize("card", ["cpu", "sim"])
+def test_run(small, tmp_path, card, capsys, request):
+    if card == "sim":
+        request.getfixturevalue("sim_built")
+    out, preview = tmp_path / "batch.npy", tmp_path / "preview.png"
+    assert cli.main(["run", str(small), str(small), *IMAGENET, "--card", card, "-o", str(out),
+                     "--preview", str(preview)]) == 0
+    batch = np.load(out)
+    recipe = Recipe(256, 224, "bilinear", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "float16",
+                    "CHW")
+    expected = reference.process(recipe, small.read_bytes())
+    assert batch.shape == (2, 3, 224, 224)
+    for tensor in batch:
+        np.testing.assert_array_equal(tensor, expected)
+    assert Image.open(preview).size == (448, 224)
+    assert "2 of 2 images" in capsys.readouterr().out
+
+
+def test_run_names_bad_files(sim_built, small, tmp_path, capsys):
+    bad, missing = tmp_path / "bad.jpg", tmp_path / "missing.jpg"
+    bad.write_bytes(b"no image")
+    out = tmp_path / "batch.npy"
+    assert cli.main(["run", str(bad), str(small), str(missing), "--resize", "20", "--crop", "16",
+                     "-o", str(out)]) == 1
+    captured = capsys.readouterr()
+    assert "bad.jpg: UnidentifiedImageError" in captured.err
+    assert "missing.jpg: FileNotFoundError" in captured.err
+    assert np.load(out).shape == (1, 3, 16, 16)
+
+
+def test_decode(sim_built, small, tmp_path):
+    expected = np.array(Image.open(small))
+    for name in "photo.png", "photo.npy":
+        out = tmp_path / name
+        assert cli.main(["decode", str(small), "-o", str(out)]) == 0
+        pixels = np.load(out) if out.suffix == ".npy" else np.array(Image.open(out))
+        np.testing.assert_array_equal(pixels, expected)
+
+
+def test_bench(sim_built, small, capsys):
+    assert cli.main(["bench", "jpeg", str(small), "--json"]) == 0
+    [entry] = json.loads(capsys.readouterr().out)
+    assert entry["pixels"] == 90 * 60 and entry["symbols"] > 0
+    assert entry["cycles"] >= entry["symbols"]
+    shares = entry["starved"] + entry["stalled"] + entry["idle"] + entry["symbols_per_cycle"]
+    assert abs(shares - 1) < 1e-9
+    assert cli.main(["bench", "jpeg", str(small), str(ROOT / "README.md")]) == 0
+    text = capsys.readouterr().out
+    assert "small.jpg" in text and "NOT_JPEG" not in text and "SOI" in text
+
+
+def test_demo(sim_built, tmp_path, capsys):
+    assert cli.main(["demo", str(PHOTO), "-o", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.count("yes, every bit") == 3
+    assert np.load(tmp_path / "tensor.npy").shape == (3, 224, 224)
+    assert (tmp_path / "demo.png").exists()
+
+
+def test_export(tmp_path):
+    def export(*args):
+        return subprocess.run([sys.executable, "-m", "headrace.hw.export", *args],
+                              capture_output=True, text=True)
+
+    assert "jpeg.decoder" in export("--list").stdout.split()
+    out = tmp_path / "idct.v"
+    assert export("jpeg.idct", "-o", str(out)).returncode == 0
+    assert re.search(r"^module idct\(", out.read_text(), re.M)
+    wrong = export("jpeg.nothing")
+    assert wrong.returncode == 1 and "Name must be one of" in wrong.stderr
