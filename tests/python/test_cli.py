@@ -23,7 +23,8 @@ IMAGENET = ["--resize", "256", "--crop", "224", "--imagenet", "--dtype", "float1
 @pytest.fixture
 def small(tmp_path):
     path = tmp_path / "small.jpg"
-    Image.open(PHOTO).resize((90, 60)).save(path)
+    with Image.open(PHOTO) as photo:
+        photo.resize((90, 60)).save(path)
     return path
 
 
@@ -46,7 +47,8 @@ def test_run(small, tmp_path, card, capsys, request):
     assert batch.shape == (2, 3, 224, 224)
     for tensor in batch:
         np.testing.assert_array_equal(tensor, expected)
-    assert Image.open(preview).size == (448, 224)
+    with Image.open(preview) as picture:
+        assert picture.size == (448, 224)
     assert "2 of 2 images" in capsys.readouterr().out
 
 
@@ -63,11 +65,16 @@ def test_run_names_bad_files(sim_built, small, tmp_path, capsys):
 
 
 def test_decode(sim_built, small, tmp_path):
-    expected = np.array(Image.open(small))
+    with Image.open(small) as picture:
+        expected = np.array(picture)
     for name in "photo.png", "photo.npy":
         out = tmp_path / name
         assert cli.main(["decode", str(small), "-o", str(out)]) == 0
-        pixels = np.load(out) if out.suffix == ".npy" else np.array(Image.open(out))
+        if out.suffix == ".npy":
+            pixels = np.load(out)
+        else:
+            with Image.open(out) as picture:
+                pixels = np.array(picture)
         np.testing.assert_array_equal(pixels, expected)
 
 
