@@ -3,7 +3,6 @@
 
 import json
 
-import pytest
 from image_bench import Bench
 from runner import simulate
 
@@ -30,3 +29,21 @@ def test_shapes():
         job(20, 24, 1, (10, 12)), job(20, 24, 2, (10, 12)), job(5, 7, 2, (20, 30)),
         job(9, 40, 1, (9, 40)), job(9, 40), job(60, 30, 1, (7, 29)), job(60, 30, 2, (9, 40)),
     ])
+
+
+def test_contexts_stalls_aborts_and_refusals():
+    """Several images at once, dropped ones among them: what follows on the context is exact."""
+    jobs = []
+    for n in range(24):
+        height, width = 6 + 5 * n % 37, 5 + 11 * n % 58
+        more = {"abort": 40 + 90 * n} if n % 4 == 1 else {}
+        if n % 6 == 3:
+            jobs.append(job(height, width, context=n % 2, planar=n % 2, **more))
+        else:
+            jobs.append(job(height, width, 1 + n % 2, (7 + n, 40 - n), context=n % 2,
+                            planar=n // 2 % 2, **more))
+    jobs.append(job(20, 65, status=4, detail=64))              # wider than the rows
+    jobs.append(job(20, 30, 1, (8, 8), crop=(9, 2), status=1, detail=69))
+    jobs.append(job(20, 30, 1, (8, 8)))
+    run("contexts", jobs, contexts=2, i_stall=0.2, o_stall=0.3,
+        limits=dict(LIMITS, source_rows=64, intermediate_bits=9))
