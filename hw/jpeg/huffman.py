@@ -2,7 +2,7 @@
 """Huffman table specifications to look-up tables."""
 
 from amaranth import *
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .entropy import LEVEL_BITS, TableWrite

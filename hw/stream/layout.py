@@ -2,7 +2,7 @@
 """Payloads of the streams inside a lane."""
 
 from amaranth import *
-from amaranth.lib import data, stream
+from amaranth.lib import data
 
 
 __all__ = ["PIXELS", "PayloadWord", "Frame", "Done", "PixelWord"]

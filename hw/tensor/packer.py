@@ -118,7 +118,7 @@ class RowPacker(wiring.Component):
                 with m.If(spill):
                     m.d.sync += [spill.eq(0), held.eq(0), held_strobe.eq(0)]
                 with m.Elif(emit):
-                    # Bytes behind the last one of a row are not zero: none may be left for the next.
+                    # Bytes behind the last one of a row may be anything: none is kept.
                     m.d.sync += [
                         held.eq(Mux(placed.spills, placed.data[512:], 0)),
                         held_strobe.eq(placed.strobe[64:]),

@@ -79,7 +79,8 @@ def jpeg(paths, *, copies=8):
 def table(figures):
     """The figures as text."""
     lines = [f"{'file':32} {'pixels':>9} {'symbols':>8} {'cycles':>9} {'lane':>9} {'sym/cyc':>7} "
-             f"{'px/cyc':>6} {'bit/cyc':>7} {'starved':>7} {'stalled':>7} {'idle':>6} {'image/s':>7}"]
+             f"{'px/cyc':>6} {'bit/cyc':>7} {'starved':>7} {'stalled':>7} {'idle':>6} "
+             f"{'image/s':>7}"]
     for entry in figures:
         name = Path(entry["file"]).name[:32]
         if "cycles" not in entry:
@@ -91,5 +92,6 @@ def table(figures):
             f"{entry['pixels_per_cycle']:6.2f} {entry['bits_per_cycle']:7.2f} "
             f"{entry['starved']:7.1%} {entry['stalled']:7.1%} {entry['idle']:6.1%} "
             f"{entry['images_per_second']:7.0f}")
-    lines.append(f"Simulated cycles; image/s is an estimate at {CLOCK / 1e6:.0f} MHz, for one lane.")
+    lines.append("Simulated cycles; image/s is an estimate for one lane, "
+                 f"at {CLOCK / 1e6:.0f} MHz.")
     return "\n".join(lines)

@@ -56,8 +56,8 @@ def run(path, folder, name=None):
     height, width = pixels.shape[:2]
     print(f"card                 {kind}: {headrace.cards()[kind]}")
     print(f"photo                {path}: {len(data)} bytes, {width} x {height} pixels")
-    print(f"tensor               {tensor.dtype} {tensor.shape}: resize 256, crop 224, ImageNet mean "
-          f"and std")
+    print(f"tensor               {tensor.dtype} {tensor.shape}: resize 256, crop 224, ImageNet "
+          f"mean and std")
     for what, (result, expected) in checks.items():
         print(f"{what} = Pillow's?".ljust(20), verdict(result, expected))
     print(f"done by the CPU      {fallbacks} of {len(checks)}")
