@@ -63,6 +63,6 @@ class CardConfig:
 #: Cards by name.
 CONFIGS = {
     "sim": CardConfig(),
-    "small": CardConfig(contexts=1, lines=1, max_width=1024, max_side=2048, max_taps=64, source_rows=16,
-                        intermediate_bits=11, output_bits=9, recipes=2),
+    "small": CardConfig(contexts=1, lines=1, max_width=1024, max_side=2048, max_taps=64,
+                        source_rows=16, intermediate_bits=11, output_bits=9, recipes=2),
 }
