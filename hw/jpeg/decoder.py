@@ -140,6 +140,11 @@ class Decoder(wiring.Component):
         starting = Signal()
         m.d.comb += [markers.start.eq(starting), markers.context.eq(chosen)]
         m.d.sync += starting.eq(0)
+        here = Signal(n)       # whose bytes the parser takes
+        with m.If(starting):
+            m.d.sync += here.eq(1 << chosen)
+        with m.If(markers.done):
+            m.d.sync += here.eq(0)
         with m.If(~markers.busy & ~starting & requests.any()):
             m.d.sync += starting.eq(1)
             # The next one in turn.
@@ -153,13 +158,11 @@ class Decoder(wiring.Component):
             m.submodules[f"reader_{c}"] = reader = ByteReader()
             m.submodules[f"unstuffer_{c}"] = unstuffer = Unstuffer()
             wiring.connect(m, wiring.flipped(self.i[c]), reader.i)
-            here = Signal(name=f"parsing_{c}")
             m.d.comb += [
                 requests[c].eq(s.parse),
-                here.eq(markers.busy & (chosen == c)),
                 s.available.eq(reader.o.valid), s.ended.eq(reader.ended),
                 reader.drain.eq(s.drain), reader.next.eq(s.next),
-                s.parsed.eq(here & markers.done),
+                s.parsed.eq(here[c] & markers.done),
                 s.status.eq(markers.status), s.detail.eq(markers.detail),
                 s.parsed_header.eq(markers.header),
                 unstuffer.enable.eq(s.scanning), unstuffer.ended.eq(reader.ended),
@@ -168,15 +171,15 @@ class Decoder(wiring.Component):
                 s.chunk.eq(unstuffer.o.valid),
                 unstuffer.i.payload.eq(reader.o.payload),
                 unstuffer.i.valid.eq(reader.o.valid),
-                reader.o.ready.eq(Mux(here, markers.i.ready, unstuffer.i.ready)),
+                reader.o.ready.eq(Mux(here[c], markers.i.ready, unstuffer.i.ready)),
                 reader.skip.payload.eq(markers.skip.payload),
-                reader.skip.valid.eq(here & markers.skip.valid),
+                reader.skip.valid.eq(here[c] & markers.skip.valid),
                 entropy.i[c].payload.eq(unstuffer.o.payload),
                 entropy.i[c].valid.eq(unstuffer.o.valid),
                 unstuffer.o.ready.eq(entropy.i[c].ready | s.discard),
                 entropy.segment_end[c].eq(unstuffer.stopped & ~unstuffer.o.valid),
             ]
-            with m.If(here):
+            with m.If(here[c]):
                 m.d.comb += [
                     markers.i.payload.eq(reader.o.payload), markers.i.valid.eq(reader.o.valid),
                     markers.ended.eq(reader.ended), markers.skip.ready.eq(reader.skip.ready),
