@@ -2,9 +2,10 @@
 """The card: everything between the memory port and the control port."""
 
 from amaranth import *
-from amaranth.lib import wiring
+from amaranth.lib import fifo, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..stream.arbiter import Arbiter
 from ..stream.unpacker import Unpacker
 from . import registers
 from .completion import Completer
@@ -13,7 +14,8 @@ from .control import AXI_LITE, Control
 from .dispatch import Dispatcher
 from .image_lane import ImageLane
 from .read_dma import ReadDma
-from .write_dma import WriteDma
+from .text_lane import TextLane
+from .write_dma import WriteBeat, WriteDma
 
 
 __all__ = ["Card"]
@@ -35,7 +37,7 @@ AXI = {
 
 
 class Card(wiring.Component):
-    """One image lane behind ``ap_ctrl_hs`` registers and a 512-bit memory port.
+    """Image and text lanes behind ``ap_ctrl_hs`` registers and a 512-bit memory port.
 
     Ports are those of a Vitis RTL kernel (UG1393, "RTL Kernel Interface Requirements").
 
@@ -67,7 +69,6 @@ class Card(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        n = config.contexts
         # The reset is registered: it goes everywhere, and simulators need not follow a pin there.
         m.domains.sync = domain = ClockDomain("sync")
         m.domains.pin = pin = ClockDomain("pin", reset_less=True)
@@ -75,29 +76,32 @@ class Card(wiring.Component):
         m.d.comb += [domain.clk.eq(self.ap_clk), pin.clk.eq(self.ap_clk)]
 
         values = {"identity": registers.IDENTITY, "version": registers.VERSION,
-                  **{name: getattr(config, name) for name in (
-                      "contexts", "max_width", "max_side", "max_taps", "recipes")}}
+                  **{name: getattr(config, name) for name in registers.LIMITS}}
+        images = [ImageLane(config) for _ in range(config.image_lanes)]
+        texts = [TextLane(config) for _ in range(config.text_lanes)]
+        lanes = [*images, *texts]
         m.submodules.control = control = Control(values)
         m.submodules.dispatcher = dispatcher = Dispatcher(config)
-        m.submodules.lane = lane = ImageLane(config)
-        m.submodules.completer = completer = Completer()
-        m.submodules.reads = reads = ReadDma(n + 2)
+        m.submodules.completer = completer = Completer(1 + len(lanes))
+        m.submodules.reads = reads = ReadDma(2 + len(images) * config.contexts + len(texts))
         m.submodules.writes = writes = WriteDma()
+        for n, lane in enumerate(images):
+            m.submodules[f"image_{n}"] = lane
+        for n, lane in enumerate(texts):
+            m.submodules[f"text_{n}"] = lane
         for name, member in AXI_LITE.items():
             inner, outer = getattr(control, name), getattr(self, f"s_axi_control_{name}")
             m.d.comb += inner.eq(outer) if member.flow == In else outer.eq(inner)
         self._memory(m, reads, writes)
-        errors = self._write(m, lane, completer, writes)
+        self._write(m, images, texts, completer, writes)
 
         # Jobs
-        wiring.connect(m, dispatcher.o_job, lane.i_job)
         wiring.connect(m, dispatcher.o, completer.i[0])
-        wiring.connect(m, lane.o_completion, completer.i[1])
+        for lane, into in zip(lanes, list(completer.i)[1:]):
+            wiring.connect(m, lane.o_completion, into)
         m.d.comb += [
             dispatcher.start.eq(control.start), dispatcher.jobs.eq(control.jobs),
             dispatcher.count.eq(control.count), dispatcher.active.eq(completer.active),
-            dispatcher.idle.eq(lane.idle),
-            lane.write.eq(dispatcher.write), lane.write_valid.eq(dispatcher.write_valid),
             completer.begin.eq(dispatcher.begin), completer.batch.eq(dispatcher.batch),
             completer.address.eq(control.completions[6:]), completer.count.eq(control.count),
             completer.sent.eq(writes.sent), completer.answered.eq(writes.answered),
@@ -105,63 +109,109 @@ class Card(wiring.Component):
             control.idle.eq(~control.start & ~completer.active.any()),
             self.interrupt.eq(control.interrupt),
         ]
+        clients = iter(zip(reads.request, reads.o))
         for k in range(2):
-            wiring.connect(m, dispatcher.request[k], reads.request[n + k])
-            wiring.connect(m, reads.o[n + k], dispatcher.i[k])
+            request, beats = next(clients)
+            wiring.connect(m, dispatcher.request[k], request)
+            wiring.connect(m, beats, dispatcher.i[k])
+        for n, lane in enumerate(images):
+            self._image_payloads(m, n, lane, dispatcher, clients)
+        for n, lane in enumerate(texts):
+            self._text_payloads(m, n, lane, dispatcher, *next(clients))
+        self._count(m, control, completer, images, texts)
+        return m
 
-        # Payloads. An idle context has read all of its last one.
-        given = dispatcher.o_job.valid & dispatcher.o_job.ready
-        for c in range(n):
-            m.submodules[f"unpacker_{c}"] = unpacker = Unpacker()
-            mine = given & (dispatcher.o_job.p.context == c)
+    def _image_payloads(self, m, n, lane, dispatcher, clients):
+        """A client of the read DMA for each context. An idle one has read all of its last
+        payload."""
+        job = dispatcher.o_image[n]
+        wiring.connect(m, job, lane.i_job)
+        m.d.comb += [
+            dispatcher.idle[n].eq(lane.idle), lane.write.eq(dispatcher.write),
+            lane.write_valid.eq(dispatcher.write_valid),
+        ]
+        for c in range(self.config.contexts):
+            request, beats = next(clients)
+            m.submodules[f"unpacker_{n}_{c}"] = unpacker = Unpacker()
+            mine = job.valid & job.ready & (job.p.context == c)
             m.d.comb += [
-                reads.request[c].valid.eq(mine), reads.request[c].payload.eq(dispatcher.payload),
+                request.valid.eq(mine), request.payload.eq(dispatcher.payload),
                 unpacker.start.eq(mine), unpacker.length.eq(dispatcher.length),
-                unpacker.i.payload.eq(reads.o[c].p.data), unpacker.i.valid.eq(reads.o[c].valid),
-                reads.o[c].ready.eq(unpacker.i.ready),
-                lane.fault[c].eq(reads.o[c].valid & reads.o[c].ready & reads.o[c].p.error),
+                unpacker.i.payload.eq(beats.p.data), unpacker.i.valid.eq(beats.valid),
+                beats.ready.eq(unpacker.i.ready),
+                lane.fault[c].eq(beats.valid & beats.ready & beats.p.error),
             ]
             wiring.connect(m, unpacker.o, lane.i[c])
 
-        # Counters
+    def _text_payloads(self, m, n, lane, dispatcher, request, beats):
+        """One client, which reads ahead: lengths wait for the unpacker."""
+        job = dispatcher.o_text[n]
+        m.submodules[f"text_unpacker_{n}"] = unpacker = Unpacker()
+        m.submodules[f"text_lengths_{n}"] = lengths = fifo.SyncFIFOBuffered(
+            width=32, depth=lane.DEPTH)
+        able = request.ready & lengths.w_rdy
+        taken = job.valid & job.ready
+        m.d.comb += [
+            dispatcher.text_idle[n].eq(lane.idle), lane.write.eq(dispatcher.text_write),
+            lane.write_valid.eq(dispatcher.text_write_valid),
+            lane.i_job.payload.eq(job.payload), lane.i_job.valid.eq(job.valid & able),
+            job.ready.eq(lane.i_job.ready & able),
+            request.valid.eq(taken), request.payload.eq(dispatcher.payload),
+            lengths.w_data.eq(dispatcher.length), lengths.w_en.eq(taken),
+            unpacker.start.eq(lengths.r_rdy & unpacker.idle), lengths.r_en.eq(unpacker.idle),
+            unpacker.length.eq(lengths.r_data),
+            unpacker.i.payload.eq(beats.p.data), unpacker.i.valid.eq(beats.valid),
+            beats.ready.eq(unpacker.i.ready),
+            lane.fault.eq(beats.valid & beats.ready & beats.p.error),
+        ]
+        wiring.connect(m, unpacker.o, lane.i)
+
+    def _count(self, m, control, completer, images, texts):
+        """Counters: of lanes, how many of them have the event."""
+        def total(strobes):
+            return sum(strobes, C(0, 1))
+
+        bus_errors = ((self.m_axi_gmem_rvalid & self.m_axi_gmem_rready & self.m_axi_gmem_rresp[1])
+                      + (self.m_axi_gmem_bvalid & self.m_axi_gmem_bready
+                         & self.m_axi_gmem_bresp[1]))
         events = {
-            "cycles": 1, "busy": ~lane.idle.all(), "requests": completer.completed,
-            "symbols": lane.symbol, "starved": lane.starved, "stalled": lane.stalled,
-            "pixel_words": lane.pixel_word,
+            "cycles": 1, "requests": completer.completed,
+            "busy": Cat(~lane.idle.all() for lane in images).any(),
+            "text_busy": Cat(~lane.idle for lane in texts).any(),
+            **{name: total(getattr(lane, strobe) for lane in images) for name, strobe in (
+                ("symbols", "symbol"), ("starved", "starved"), ("stalled", "stalled"),
+                ("pixel_words", "pixel_word"))},
+            "text_words": total(lane.payload_word for lane in texts),
+            "elements": total(lane.element for lane in texts),
             "read_beats": self.m_axi_gmem_rvalid & self.m_axi_gmem_rready,
             "write_beats": self.m_axi_gmem_wvalid & self.m_axi_gmem_wready,
-            "bus_errors": errors,
+            "bus_errors": bus_errors,
         }
+        first_status = list(registers.COUNTERS).index("status_ok")
         for k, name in enumerate(registers.COUNTERS):
-            counter = Signal(64, name=f"count_{name}")
-            event = events[name] if name in events else completer.completed & (
-                completer.status == k - list(registers.COUNTERS).index("status_ok"))
-            with m.If(event):
-                m.d.sync += counter.eq(counter + 1)
+            counter, event = Signal(64, name=f"count_{name}"), Signal(8, name=f"event_{name}")
+            # Registered: what is counted comes from everywhere.
+            m.d.sync += event.eq(events[name] if name in events else
+                                 completer.completed & (completer.status == k - first_status))
+            with m.If(event != 0):
+                m.d.sync += counter.eq(counter + event)
             m.d.comb += control.counters[k].eq(counter)
-        return m
 
-    def _write(self, m, lane, completer, writes):
-        """Rows and completions to the write DMA: a row is not interrupted."""
-        inside = Signal()
-        choice, held, waiting = Signal(), Signal(), Signal()
-        m.d.comb += choice.eq(Mux(waiting, held, completer.o.valid & ~inside))
-        m.d.sync += [held.eq(choice), waiting.eq(writes.i.valid & ~writes.i.ready)]
-        with m.If(choice):
+    def _write(self, m, images, texts, completer, writes):
+        """Rows, results of texts and completions to the write DMA: a row is not interrupted."""
+        m.submodules.arbiter = arbiter = Arbiter(WriteBeat, 1 + len(images) + len(texts))
+        sources = iter(arbiter.i)
+        wiring.connect(m, completer.o, next(sources))
+        for lane in images:
+            into = next(sources)
             m.d.comb += [
-                writes.i.payload.eq(completer.o.payload), writes.i.valid.eq(completer.o.valid),
-                completer.o.ready.eq(writes.i.ready),
+                into.valid.eq(lane.o.valid), lane.o.ready.eq(into.ready),
+                *(into.p[name].eq(lane.o.p[name]) for name in ("address", "data", "strobe")),
+                into.p.last.eq(lane.o.p.end),
             ]
-        with m.Else():
-            m.d.comb += [
-                *(writes.i.p[name].eq(lane.o.p[name])
-                  for name in ("address", "data", "strobe", "end")),
-                writes.i.valid.eq(lane.o.valid), lane.o.ready.eq(writes.i.ready),
-            ]
-            with m.If(lane.o.valid & lane.o.ready):
-                m.d.sync += inside.eq(~lane.o.p.end)
-        return ((self.m_axi_gmem_rvalid & self.m_axi_gmem_rready & self.m_axi_gmem_rresp[1])
-                | (self.m_axi_gmem_bvalid & self.m_axi_gmem_bready & self.m_axi_gmem_bresp[1]))
+        for lane in texts:
+            wiring.connect(m, lane.o, next(sources))
+        wiring.connect(m, arbiter.o, writes.i)
 
     def _memory(self, m, reads, writes):
         """DMA to pins."""

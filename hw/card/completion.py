@@ -21,11 +21,16 @@ Completion = data.StructLayout({
 class Completer(wiring.Component):
     """Completions of up to two batches, each in the order of arrival.
 
+    Parameters
+    ----------
+    sources : int
+        Where completions come from; the first ones go first.
+
     Members
     -------
     begin, batch, address, count
         Strobe: a batch of ``count`` jobs begins; completions go to that beat address.
-    i : :py:`In(stream.Signature(Completion)).array(2)`
+    i : :py:`In(stream.Signature(Completion)).array(sources)`
     o : :py:`Out(stream.Signature(WriteBeat))`
     sent, answered : :py:`In(32)`
         Of :class:`.write_dma.WriteDma`, into which ``o`` goes at once.
@@ -37,18 +42,14 @@ class Completer(wiring.Component):
         Strobe: a job ended so.
     """
 
-    begin: In(1)
-    batch: In(1)
-    address: In(58)
-    count: In(32)
-    i: In(stream.Signature(Completion)).array(2)
-    o: Out(stream.Signature(WriteBeat))
-    sent: In(32)
-    answered: In(32)
-    active: Out(2)
-    done: Out(1)
-    completed: Out(1)
-    status: Out(4)
+    def __init__(self, sources):
+        self.sources = sources
+        super().__init__({
+            "begin": In(1), "batch": In(1), "address": In(58), "count": In(32),
+            "i": In(stream.Signature(Completion)).array(sources),
+            "o": Out(stream.Signature(WriteBeat)), "sent": In(32), "answered": In(32),
+            "active": Out(2), "done": Out(1), "completed": Out(1), "status": Out(4),
+        })
 
     def elaborate(self, platform):
         m = Module()
@@ -59,14 +60,17 @@ class Completer(wiring.Component):
         oldest = Signal()
         batch = Signal()
         c = Signal(Completion)
-        free, first = Signal(), Signal()
+        free = Signal()
+        valids = Cat(i.valid for i in self.i)
         m.d.comb += [
             free.eq(~self.o.valid | self.o.ready),
-            first.eq(self.i[0].valid),
-            c.eq(Mux(first, self.i[0].payload, self.i[1].payload)),
-            self.i[0].ready.eq(free), self.i[1].ready.eq(free & ~first),
-            self.completed.eq(free & (first | self.i[1].valid)), self.status.eq(c.status),
+            self.completed.eq(free & valids.any()), self.status.eq(c.status),
         ]
+        for n, i in reversed(list(enumerate(self.i))):
+            first = ~valids[:n].any() if n else C(1, 1)
+            m.d.comb += i.ready.eq(free & first)
+            with m.If(i.valid):
+                m.d.comb += c.eq(i.payload)
         with m.If(self.o.valid & self.o.ready):
             m.d.sync += [self.o.valid.eq(0), left[batch].eq(left[batch] - 1)]
             with m.If(left[batch] == 1):
@@ -77,7 +81,7 @@ class Completer(wiring.Component):
                 m.d.comb += field.eq(c[name])
             m.d.sync += [
                 self.o.valid.eq(1), batch.eq(c.batch), self.o.p.data.eq(record),
-                self.o.p.strobe.eq(~0), self.o.p.end.eq(1),
+                self.o.p.strobe.eq(~0), self.o.p.last.eq(1),
                 self.o.p.address.eq(pointers[c.batch]),
                 pointers[c.batch].eq(pointers[c.batch] + 1),
             ]

@@ -3,6 +3,9 @@
 
 import dataclasses
 
+from ..text.tables import SPARE_ROWS, EntryBits
+from ..text.vocabulary import Geometry
+
 
 __all__ = ["BUS", "CardConfig", "CONFIGS"]
 
@@ -32,7 +35,15 @@ class CardConfig:
     intermediate_bits, output_bits : int
         Address bits of the resizer's other two memories, a context, in words of 8 pixels.
     recipes : int
-        Recipes held at a time.
+        Recipes of each family held at a time.
+    image_lanes, text_lanes : int
+        Lanes of each family: at least one image lane.
+    pages : int
+        Pages of 64 characters that a table of the text lanes holds.
+    max_ngram : int
+        Most words of an n-gram.
+    feature_rows : int
+        Rows of the table in which the features of a text are counted.
     """
 
     contexts: int = 4
@@ -44,13 +55,31 @@ class CardConfig:
     intermediate_bits: int = 12
     output_bits: int = 11
     recipes: int = 8
+    image_lanes: int = 1
+    text_lanes: int = 1
+    pages: int = 384
+    max_ngram: int = 3
+    feature_rows: int = 1024
 
     def __post_init__(self):
-        for name, most in (("contexts", 16), ("lines", 2), ("recipes", 256)):
+        for name, most in (("contexts", 16), ("lines", 2), ("recipes", 256),
+                           ("image_lanes", 16), ("max_ngram", 8)):
             value = getattr(self, name)
             if not isinstance(value, int) or not 1 <= value <= most:
-                raise ValueError(f"{name.capitalize()} must be within range(1, {most + 1}), "
+                raise ValueError(f"{name.replace('_', ' ').capitalize()} must be within range(1, {most + 1}), "
                                  f"not {value!r}")
+        if self.text_lanes not in range(17):
+            raise ValueError(f"Text lanes must be within range(17), not {self.text_lanes!r}")
+
+    @property
+    def wordpiece(self):
+        """Widths of the tables of WordPiece."""
+        return Geometry()
+
+    @property
+    def entry_width(self):
+        """Bits of a character's entry in the tables of a text lane."""
+        return max(EntryBits.WIDTH, self.wordpiece.entry_width)
 
     @property
     def resize(self):

@@ -1,25 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads jobs, loads recipes, gives images to the lane."""
+"""Reads jobs and gives them to the lanes."""
 
 from amaranth import *
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..image.layout import Recipe
 from ..status import Detail, Status
-from ..tensor.layout import Elements, TableWrite
+from ..tensor.layout import TableWrite
 from .completion import Completion
 from .config import BUS
 from .image_lane import ImageJob
-from .jobs import JOB, RECIPE, RECIPE_BYTES, Kind
+from .jobs import JOB, RECIPE_BYTES, TABLE_RECORD_BYTES, Kind
 from .read_dma import ReadBeat, ReadRequest
+from .recipes import Recipes, TextTableWrite
+from .text_lane import TextJob
 
 
 __all__ = ["Dispatcher"]
 
 
 class Dispatcher(wiring.Component):
-    """One job after the other, into free contexts. A recipe is loaded when the lane is idle.
+    """One job after the other: images into free contexts, texts into text lanes that have room.
+
+    Images go to the lane with the fewest of them first. A recipe or a table is loaded when the
+    lanes that might use it are idle.
 
     Parameters
     ----------
@@ -34,63 +38,63 @@ class Dispatcher(wiring.Component):
         To :class:`.completion.Completer`.
     request, i : arrays of 2
         To the read DMA: jobs, and recipes.
-    idle, o_job, payload : to the lane; ``payload`` is what to read, along with ``o_job``, and
-        ``length`` its bytes.
-    write, write_valid
-        To the tables.
+    idle : :py:`In(contexts).array(image_lanes)`
+    text_idle : :py:`In(text_lanes)`
+    o_image : :py:`Out(stream.Signature(ImageJob(config))).array(image_lanes)`
+    o_text : :py:`Out(stream.Signature(TextJob)).array(text_lanes)`
+    payload, length : :py:`Out(...)`
+        What to read, along with a job, and its bytes.
+    write, write_valid, text_write, text_write_valid
+        To the tables of the lanes.
     o : :py:`Out(stream.Signature(Completion))`
         Of jobs that no lane sees.
     """
 
     def __init__(self, config):
         self.config = config
-        n = config.contexts
         super().__init__({
             "start": In(1), "jobs": In(64), "count": In(32), "ready": Out(1),
             "active": In(2), "begin": Out(1), "batch": Out(1),
             "request": Out(stream.Signature(ReadRequest)).array(2),
             "i": In(stream.Signature(ReadBeat)).array(2),
-            "idle": In(n), "o_job": Out(stream.Signature(ImageJob(config))),
+            "idle": In(config.contexts).array(config.image_lanes),
+            "text_idle": In(config.text_lanes),
+            "o_image": Out(stream.Signature(ImageJob(config))).array(config.image_lanes),
+            "o_text": Out(stream.Signature(TextJob)).array(config.text_lanes),
             "payload": Out(ReadRequest), "length": Out(32),
             "write": Out(TableWrite(config.recipes)), "write_valid": Out(1),
+            "text_write": Out(TextTableWrite), "text_write_valid": Out(1),
             "o": Out(stream.Signature(Completion)),
         })
 
     def elaborate(self, platform):
         m = Module()
-        r = self.config.recipes
-        beat = Signal(512)
+        m.submodules.recipes = recipes = Recipes(self.config.recipes)
+        beat, error = Signal(8 * BUS), Signal()
         job = {name: Signal(len(field), name=f"job_{name}")
                for name, field in JOB.view(beat).items()}
         m.d.comb += [job[name].eq(field) for name, field in JOB.view(beat).items()]
-        images = Array(Signal(Recipe, name=f"image_{k}") for k in range(r))
-        elements = Array(Signal(Elements(r), name=f"elements_{k}") for k in range(r))
-        loaded = Signal(r)
-        left = Signal(32)
-        valid_recipe = job["recipe"] < r
-        number = Signal(range(r))
-        element = Signal(range(3 * 256 + 1))
-        table = Signal(512)
-        context = Signal(range(self.config.contexts))
-        for c in reversed(range(self.config.contexts)):
-            with m.If(self.idle[c]):
-                m.d.comb += context.eq(c)
+        wiring.connect(m, wiring.flipped(self.i[1]), recipes.i)
         m.d.comb += [
-            number.eq(job["recipe"]),
+            recipes.number.eq(job["recipe"]), recipes.kind.eq(job["kind"]),
+            recipes.length.eq(job["length"]),
+            self.write.eq(recipes.write), self.write_valid.eq(recipes.write_valid),
+            self.text_write.eq(recipes.text_write),
+            self.text_write_valid.eq(recipes.text_write_valid),
             self.payload.address.eq(job["payload"][6:]),
             self.payload.beats.eq((job["length"] + (BUS - 1)) >> 6),
             self.length.eq(job["length"]),
             self.request[0].p.address.eq(self.jobs[6:]), self.request[0].p.beats.eq(self.count),
             self.request[1].payload.eq(self.payload),
             self.o.p.batch.eq(self.batch), self.o.p.request.eq(job["request"]),
-            self.o_job.p.context.eq(context), self.o_job.p.batch.eq(self.batch),
-            self.o_job.p.request.eq(job["request"]),
-            self.o_job.p.image.eq(images[number]), self.o_job.p.elements.eq(elements[number]),
-            self.o_job.p.height.eq(job["height"]), self.o_job.p.width.eq(job["width"]),
-            self.o_job.p.result.eq(job["result"]), self.o_job.p.capacity.eq(job["capacity"]),
-            self.write.recipe.eq(number), self.write.channel.eq(element[8:]),
-            self.write.value.eq(element[:8]), self.write.element.eq(table[:32]),
         ]
+        image, image_taken = self._images(m, job, recipes)
+        text, text_taken = self._texts(m, job, recipes)
+        lanes_idle = Signal()
+        m.d.comb += lanes_idle.eq(Mux(job["kind"] == Kind.LOAD,
+                                      Cat(idle.all() for idle in self.idle).all(),
+                                      self.text_idle.all()))
+        left = Signal(32)
 
         def fail(detail):
             m.d.sync += [self.o.p.status.eq(Status.BAD_JOB), self.o.p.detail.eq(detail)]
@@ -110,68 +114,115 @@ class Dispatcher(wiring.Component):
                     m.next = "Idle"
                 with m.Else():
                     m.d.comb += self.i[0].ready.eq(1)
-                    m.d.sync += beat.eq(self.i[0].p.data)
+                    m.d.sync += [beat.eq(self.i[0].p.data), error.eq(self.i[0].p.error)]
                     with m.If(self.i[0].valid):
                         m.d.sync += left.eq(left - 1)
                         m.next = "Check"
             with m.State("Check"):
                 m.d.sync += [self.o.p.status.eq(Status.OK), self.o.p.detail.eq(Detail.NONE)]
-                with m.If((job["kind"] != Kind.LOAD) & (job["kind"] != Kind.IMAGE)):
-                    fail(Detail.KIND)
-                with m.Elif(~valid_recipe):
-                    fail(Detail.RECIPE)
-                with m.Elif(job["payload"][:6] != 0):
-                    fail(Detail.ALIGNMENT)
-                with m.Elif(job["kind"] == Kind.LOAD):
-                    m.next = "Load"
-                    with m.If(job["length"] != RECIPE_BYTES):
-                        fail(Detail.LENGTH)
-                with m.Elif(~loaded.bit_select(number, 1)):
-                    fail(Detail.RECIPE)
-                with m.Elif((job["height"] == 0) != (job["width"] == 0)):
-                    fail(Detail.LENGTH)
-                with m.Else():
-                    m.next = "Image"
+                self._check(m, job, error, recipes, fail)
             with m.State("Image"):
-                m.d.comb += self.o_job.valid.eq(self.idle.any())
-                with m.If(self.o_job.valid & self.o_job.ready):
+                m.d.comb += image.eq(1)
+                with m.If(image_taken):
+                    m.next = "Next"
+            with m.State("Text"):
+                m.d.comb += text.eq(1)
+                with m.If(text_taken):
                     m.next = "Next"
             with m.State("Load"):
-                with m.If(self.idle.all()):
+                with m.If(lanes_idle):
                     m.d.comb += self.request[1].valid.eq(1)
                     with m.If(self.request[1].ready):
-                        m.next = "Header"
-            with m.State("Header"):
-                m.d.comb += self.i[1].ready.eq(1)
-                m.d.sync += element.eq(0)
-                field = RECIPE.view(self.i[1].p.data)
-                with m.If(self.i[1].valid):
-                    m.d.sync += [
-                        *(images[number][name].eq(field[name]) for name in (
-                            "filter", "rule", "height", "width", "crop_height", "crop_width")),
-                        images[number].planar.eq(field["interleaved"] == 0),
-                        elements[number].recipe.eq(number),
-                        elements[number].element.eq(field["element"]),
-                        elements[number].interleaved.eq(field["interleaved"] != 0),
-                        elements[number].raw.eq(field["raw"] != 0),
-                        loaded.bit_select(number, 1).eq(1),
-                    ]
-                    m.next = "Beat"
-            with m.State("Beat"):
-                m.d.sync += table.eq(self.i[1].p.data)
-                with m.If(element == 3 * 256):
+                        m.d.comb += recipes.begin.eq(1)
+                        m.next = "Loading"
+            with m.State("Loading"):
+                with m.If(recipes.done):
                     m.next = "Complete"
-                with m.Else():
-                    m.d.comb += self.i[1].ready.eq(1)
-                    with m.If(self.i[1].valid):
-                        m.next = "Table"
-            with m.State("Table"):
-                m.d.comb += self.write_valid.eq(1)
-                m.d.sync += [table.eq(table >> 32), element.eq(element + 1)]
-                with m.If(element[:4] == 15):
-                    m.next = "Beat"
+                    with m.If(recipes.error):
+                        fail(Detail.BUS)
             with m.State("Complete"):
                 m.d.comb += self.o.valid.eq(1)
                 with m.If(self.o.ready):
                     m.next = "Next"
         return m
+
+    def _check(self, m, job, error, recipes, fail):
+        """Where a job goes, or why it cannot."""
+        texts = self.config.text_lanes != 0
+        with m.If(error):
+            fail(Detail.BUS)
+        with m.Elif((job["kind"] != Kind.TABLE) & (job["recipe"] >= self.config.recipes)):
+            fail(Detail.RECIPE)
+        with m.Elif(job["payload"][:6] != 0):
+            fail(Detail.ALIGNMENT)
+        with m.Else():
+            with m.Switch(job["kind"]):
+                with m.Case(Kind.LOAD):
+                    m.next = "Load"
+                    with m.If(job["length"] != RECIPE_BYTES):
+                        fail(Detail.LENGTH)
+                with m.Case(Kind.IMAGE):
+                    m.next = "Image"
+                    with m.If(~recipes.image_known):
+                        fail(Detail.RECIPE)
+                    with m.Elif((job["height"] == 0) != (job["width"] == 0)):
+                        fail(Detail.LENGTH)
+                with m.Case(*[Kind.TEXT] * texts):
+                    m.next = "Text"
+                    with m.If(~recipes.text_known):
+                        fail(Detail.RECIPE)
+                    with m.Elif(job["result"][:6] != 0):
+                        fail(Detail.ALIGNMENT)
+                with m.Case(*[Kind.LOAD_TEXT] * texts):
+                    m.next = "Load"
+                    with m.If(job["length"] != BUS):
+                        fail(Detail.LENGTH)
+                with m.Case(*[Kind.TABLE] * texts):
+                    m.next = "Load"
+                    with m.If((job["length"] % TABLE_RECORD_BYTES != 0) | (job["length"] == 0)):
+                        fail(Detail.LENGTH)
+                with m.Default():
+                    fail(Detail.KIND)
+
+    def _images(self, m, job, recipes):
+        """Offer a job to an idle context; level: there is one, strobe: it was taken."""
+        lanes = self.config.image_lanes
+        offer, taken = Signal(), Signal()
+        chosen, context = Signal(range(lanes)), Signal(range(self.config.contexts))
+        # The last that is idle wins: context 0 of every lane comes before the others.
+        for c in reversed(range(self.config.contexts)):
+            for lane in reversed(range(lanes)):
+                with m.If(self.idle[lane][c]):
+                    m.d.comb += [chosen.eq(lane), context.eq(c)]
+        for lane, out in enumerate(self.o_image):
+            m.d.comb += [
+                out.p.context.eq(context), out.p.batch.eq(self.batch),
+                out.p.request.eq(job["request"]),
+                out.p.image.eq(recipes.image), out.p.elements.eq(recipes.elements),
+                out.p.height.eq(job["height"]), out.p.width.eq(job["width"]),
+                out.p.result.eq(job["result"]), out.p.capacity.eq(job["capacity"]),
+                out.valid.eq(offer & (chosen == lane) & self.idle[lane].any()),
+            ]
+        m.d.comb += taken.eq(Cat(out.valid & out.ready for out in self.o_image).any())
+        return offer, taken
+
+    def _texts(self, m, job, recipes):
+        """Offer a job to a text lane, an idle one if there is; level and strobe as above."""
+        lanes = self.config.text_lanes
+        offer, taken = Signal(), Signal()
+        chosen = Signal(range(max(lanes, 1)))
+        with m.If(taken):
+            # The one that waited longest, unless one is idle when the next text comes.
+            m.d.sync += chosen.eq(Mux(chosen == lanes - 1, 0, chosen + 1))
+        with m.Elif(~offer):
+            for lane in reversed(range(lanes)):
+                with m.If(self.text_idle[lane]):
+                    m.d.sync += chosen.eq(lane)
+        for lane, out in enumerate(self.o_text):
+            m.d.comb += [
+                out.p.batch.eq(self.batch), out.p.request.eq(job["request"]),
+                out.p.recipe.eq(recipes.text), out.p.result.eq(job["result"]),
+                out.p.capacity.eq(job["capacity"]), out.valid.eq(offer & (chosen == lane)),
+            ]
+        m.d.comb += taken.eq(Cat(out.valid & out.ready for out in self.o_text).any())
+        return offer, taken

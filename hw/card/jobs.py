@@ -9,14 +9,32 @@ import enum
 from .config import BUS
 
 
-__all__ = ["Kind", "Record", "JOB", "RECIPE", "COMPLETION", "RECIPE_BYTES"]
+__all__ = ["Kind", "Kernel", "TextTable", "Record", "JOB", "RECIPE", "TEXT_RECIPE", "TABLE_RECORD",
+           "COMPLETION", "RECIPE_BYTES", "TABLE_RECORD_BYTES"]
 
 
 class Kind(enum.IntEnum):
     """What a job does."""
 
-    LOAD = 1   # payload: a RECIPE and its tables, stored as number `recipe`
-    IMAGE = 2  # payload: a JPEG file, or rows of RGB pixels
+    LOAD = 1       # payload: a RECIPE and its tables, stored as image recipe `recipe`
+    IMAGE = 2      # payload: a JPEG file, or rows of RGB pixels
+    TEXT = 3       # payload: UTF-8
+    LOAD_TEXT = 4  # payload: a TEXT_RECIPE, stored as text recipe `recipe`
+    TABLE = 5      # payload: any number of TABLE_RECORD for the text lanes
+
+
+class Kernel(enum.IntEnum):
+    """What a text recipe makes of texts."""
+
+    HASHING = 0    # result: for each feature its column and its count, 4 bytes each
+    WORDPIECE = 1  # result: tokens, 4 bytes each
+
+
+class TextTable(enum.IntEnum):
+    """Tables of the text lanes."""
+
+    CHARACTERS = 0  # one for each Kernel: CHARACTERS + kernel
+    WORDPIECE = 4   # WORDPIECE + table, see :class:`..text.vocabulary.Table`
 
 
 class Record:
@@ -57,7 +75,7 @@ class Record:
                 for name, (offset, size) in self.fields.items()}
 
 
-#: A job. ``payload`` must be a multiple of 64. If ``height`` and ``width`` are not zero, the
+#: A job. ``payload`` must be a multiple of 64, and so must ``result`` of a text. If ``height`` and ``width`` are not zero, the
 #: payload is that many rows of RGB pixels, each padded to a multiple of 8 pixels. ``capacity`` is
 #: the room at ``result``, in bytes.
 JOB = Record(kind=1, recipe=1, _0=2, request=4, payload=8, length=4, height=2, width=2,
@@ -72,5 +90,13 @@ COMPLETION = Record(request=4, status=1, detail=1, _0=2, bytes=4, height=2, widt
 RECIPE = Record(filter=1, rule=1, height=2, width=2, crop_height=2, crop_width=2, element=1,
                 interleaved=1, raw=1)
 
-#: Bytes of a recipe and its tables.
+#: What becomes of a text, see :func:`..text.tables.hashing_config`. WordPiece has no options.
+TEXT_RECIPE = Record(kernel=1, lowercase=1, min_n=1, max_n=1, features=4, reciprocal=4, scale=4,
+                     alternate_sign=1)
+
+#: A word of a table of the text lanes.
+TABLE_RECORD = Record(data=8, address=4, table=1)
+TABLE_RECORD_BYTES = 16
+
+#: Bytes of an image recipe and its tables.
 RECIPE_BYTES = BUS + 3 * 256 * 4

@@ -9,8 +9,8 @@ from amaranth.lib.wiring import In, Out
 __all__ = ["WriteBeat", "WriteDma"]
 
 
-#: Up to 64 bytes; the address counts beats. Addresses are consecutive up to ``end``.
-WriteBeat = data.StructLayout({"address": 58, "data": 512, "strobe": 64, "end": 1})
+#: Up to 64 bytes; the address counts beats. Addresses are consecutive up to ``last``.
+WriteBeat = data.StructLayout({"address": 58, "data": 512, "strobe": 64, "last": 1})
 
 
 class WriteDma(wiring.Component):
@@ -56,7 +56,7 @@ class WriteDma(wiring.Component):
         last, taken = Signal(), Signal()
         ready = Signal(range(self.DEPTH + 1))  # bursts whose address was sent
         m.d.comb += [
-            last.eq(self.i.p.end | self.i.p.address[:6].all() | (count == self.BURST - 1)),
+            last.eq(self.i.p.last | self.i.p.address[:6].all() | (count == self.BURST - 1)),
             self.i.ready.eq(beats.w_rdy & bursts.w_rdy),
             taken.eq(self.i.valid & self.i.ready),
             beats.w_data.eq(Cat(self.i.p.data, self.i.p.strobe, last)), beats.w_en.eq(taken),

@@ -17,7 +17,9 @@ class Unpacker(wiring.Component):
     Members
     -------
     start, length : :py:`In(...)`
-        Strobe: a payload of so many bytes begins, when the previous one is over.
+        Strobe while ``idle``: a payload of so many bytes begins.
+    idle : :py:`Out(1)`
+        The previous payload is over.
     i : :py:`In(stream.Signature(512))`
     o : :py:`Out(stream.Signature(PayloadWord))`
         An empty payload is one word of no bytes.
@@ -25,6 +27,7 @@ class Unpacker(wiring.Component):
 
     start: In(1)
     length: In(32)
+    idle: Out(1)
     i: In(stream.Signature(512))
     o: Out(stream.Signature(PayloadWord))
 
@@ -33,7 +36,7 @@ class Unpacker(wiring.Component):
         active, left, index = Signal(), Signal(32), Signal(3)
         final, taken = Signal(), Signal()
         m.d.comb += [
-            final.eq(left <= 8),
+            final.eq(left <= 8), self.idle.eq(~active),
             self.o.valid.eq(active & (self.i.valid | (left == 0))),
             self.o.p.data.eq(self.i.payload.word_select(index, 64)),
             self.o.p.count.eq(Mux(final, left, 8)),
