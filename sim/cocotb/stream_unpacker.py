@@ -27,7 +27,8 @@ async def payloads_are_cut_into_words(dut, i_stall, o_stall):
     for length in lengths:
         payload = rng.randbytes(length)
         used += -(-length // 64)
-        padded = payload + rng.randbytes(-length % 64)  # what lies behind a payload is no part of it
+        # What lies behind a payload is no part of it.
+        padded = payload + rng.randbytes(-length % 64)
         beats.queue.extend(int.from_bytes(padded[n:n + 64], "little")
                            for n in range(0, length, 64))
         dut.length.value = length

@@ -9,7 +9,7 @@ from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, FallingEdge, RisingEdge
 
 
-__all__ = ["begin", "pack", "Source", "Sink"]
+__all__ = ["begin", "pack", "field", "Source", "Sink"]
 
 
 async def begin(dut):
@@ -24,6 +24,11 @@ async def begin(dut):
 def pack(layout, **fields):
     """Bits of a payload; what is not named is 0."""
     return layout.const(fields).as_bits()
+
+
+def field(layout, bits, name):
+    """One field of a payload, as an unsigned integer; quick."""
+    return bits >> layout[name].offset & (1 << layout[name].width) - 1
 
 
 class Source:

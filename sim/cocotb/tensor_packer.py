@@ -81,7 +81,7 @@ async def rows_go_to_their_place(dut, i_stall, o_stall):
     source, sink = Source(dut, "i", stall=i_stall), Sink(dut, "o", stall=o_stall)
     rng = random.Random(6)
     images, queued, wanted = [None] * CONTEXTS, 0, []
-    for n in range(250):
+    for _ in range(250):
         context = rng.randrange(CONTEXTS)
         if images[context] is None or rng.random() < 0.2:
             while images[context] and source.sent < images[context].last:
