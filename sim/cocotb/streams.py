@@ -70,6 +70,12 @@ class Source:
             elif taken:
                 self._valid.value = 0
 
+    def drop(self):
+        """Take back what is offered, and the rest; only where that is allowed."""
+        self.queue.clear()
+        self._valid.value = 0
+        self._offers = False
+
     @property
     def idle(self):
         """Everything was taken."""
