@@ -63,6 +63,14 @@ def block(context, component, reset, rng, large):
         position = min(position + 1 + rng.choice([0, 0, 1, 15]), 63)
 
 
+def ramp():
+    """Blocks whose DC grows beyond 16 bits."""
+    token = dict(context=0, component=0, size=11, position=0, coefficient=1, dc=1, end=0)
+    for n in range(40):
+        yield dict(token, reset=int(n == 0)), 2047
+        yield dict(token, reset=0, size=0, position=1, coefficient=0, dc=0, end=1), 0
+
+
 @cocotb.test()
 @cocotb.parametrize(stall=[0.0, 0.5], large=[False, True])
 async def coefficients_match(dut, stall, large):
@@ -70,6 +78,9 @@ async def coefficients_match(dut, stall, large):
     rng = random.Random(f"{stall} {large}")
     quantisers = [[[rng.choice([1, 255, rng.randint(0, 255)]) if large else rng.randint(0, 40)
                     for _ in range(64)] for _ in range(4)] for _ in range(CONTEXTS)]
+    select = {(c, k): rng.randrange(4) for c in range(CONTEXTS) for k in range(3)}
+    if large:   # only the prediction can be out of range
+        quantisers[0][select[0, 0]][0] = 0
     for context, tables in enumerate(quantisers):
         for table, values in enumerate(tables):
             for index, value in enumerate(values):
@@ -78,7 +89,6 @@ async def coefficients_match(dut, stall, large):
                 dut.quantiser_valid.value = 1
                 await RisingEdge(dut.clk)
     dut.quantiser_valid.value = 0
-    select = {(c, k): rng.randrange(4) for c in range(CONTEXTS) for k in range(3)}
     for c in range(CONTEXTS):
         getattr(dut, f"select__{c}").value = sum(select[c, k] << 2 * k for k in range(3))
     model = Model(quantisers, select)
@@ -89,6 +99,8 @@ async def coefficients_match(dut, stall, large):
         for n in range(60):
             streams[context].extend(block(context, rng.randrange(3), int(n < 6 or n % 20 == 0),
                                           rng, large))
+    if large:
+        streams[0].extend(ramp())
     flags = {True: 0, False: 0}
     expected = deque([None] * LATENCY)
     while any(streams) or any(expected):
