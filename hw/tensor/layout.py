@@ -28,7 +28,10 @@ def TableWrite(recipes):
 
 
 def Chunk(contexts):
-    """Consecutive bytes of a row of a tensor: ``count`` in the low ones of ``data``."""
+    """Consecutive bytes of a row of a tensor: ``count`` in the low ones of ``data``.
+
+    The rest of ``data`` is 0, but in the ``last`` chunk of a row it may be anything.
+    """
     return data.StructLayout({
         "context": range(contexts), "plane": 2, "data": 8 * CHUNK, "count": range(CHUNK + 1),
         "last": 1,

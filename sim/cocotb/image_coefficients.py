@@ -5,11 +5,11 @@ import json
 import os
 
 import cocotb
-from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge
 from headrace.hw.image import model
 from headrace.hw.image.coefficients import Coefficients
 from headrace.hw.image.layout import Geometry
+from streams import Source, begin, pack
 
 
 CASES = [tuple(case) for case in json.loads(os.environ.get("HEADRACE_CASE", "[]"))]
@@ -33,28 +33,14 @@ def expected(size_in, size_out, filter, begin, count, repeat):
 @cocotb.test()
 async def coefficients_match(dut):
     """Every tap of every command, in order; the cycles are few more than the taps."""
-    cocotb.start_soon(Clock(dut.clk, 10, "ns").start())
-    dut.i__valid.value = 0
-    dut.rst.value = 1
-    await RisingEdge(dut.clk)
-    await RisingEdge(dut.clk)
-    dut.rst.value = 0
-
-    async def produce():
-        for size_in, size_out, filter, begin, count, repeat in CASES:
-            x = int(model.window(size_in, size_out, filter)[0][begin])
-            t = (2 * x + 1) * size_out - (2 * begin + 1) * size_in
-            dut.i__payload.value = COMMAND.const({
-                "size_in": size_in, "size_out": size_out, "bicubic": filter == "bicubic",
-                "x": x, "t": t, "count": count, "repeat": repeat}).as_bits()
-            dut.i__valid.value = 1
-            while True:
-                await RisingEdge(dut.clk)
-                if dut.i__ready.value:
-                    break
-        dut.i__valid.value = 0
-
-    cocotb.start_soon(produce())
+    await begin(dut)
+    source = Source(dut, "i")
+    for size_in, size_out, filter, first, count, repeat in CASES:
+        x = int(model.window(size_in, size_out, filter)[0][first])
+        t = (2 * x + 1) * size_out - (2 * first + 1) * size_in
+        source.queue.append(pack(COMMAND, size_in=size_in, size_out=size_out,
+                                 bicubic=filter == "bicubic", x=x, t=t, count=count,
+                                 repeat=repeat))
     wanted = [(case, n, tap) for case in CASES for n, tap in enumerate(expected(*case))]
     cycles = begun = 0
     for case, n, (k, x, first, last, tie) in wanted:

