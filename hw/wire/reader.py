@@ -114,7 +114,8 @@ class Reader(wiring.Component):
             taken.eq(go & frames.valid), frames.ready.eq(go & final),
         ]
         with m.If(taken):
-            m.d.sync += [cut.eq((cut | cutting) & ~final), step.eq(Mux(cutting | final, 0, step + 1))]
+            m.d.sync += [cut.eq((cut | cutting) & ~final),
+                         step.eq(Mux(cutting | final, 0, step + 1))]
             with m.If(final):
                 m.d.sync += base.eq(base + d.beats)
         address, freed = Signal(range(self.depth)), Signal(range(MAX_FRAME // size + 1))
