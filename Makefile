@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := $(shell find hw sim -name cocotb -prune -o -type f -name '*.[ch]pp' -print -o -type f -name '*.py' -print)
 
-.PHONY: help install demo test sim bench report lint clean
+.PHONY: help install demo test sim formal bench report lint clean
 
 help:            ## This list
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ test: .venv/.installed     ## All tests
 
 sim: .venv/.installed      ## The kernels' tests alone
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests/hw
+
+formal: .venv/.formal      ## Proofs of the basic stream components
+	$(BIN)/python -m pytest tests/formal
 
 bench: .venv/.installed    ## Cycles of the decoder and of the whole lane
 	$(BIN)/headrace bench jpeg examples/teddies.jpg
@@ -42,6 +45,10 @@ clean:                     ## Remove what was built
 
 .venv/.reports: .venv/.installed
 	$(BIN)/python -m pip install --quiet --editable '.[hw]'
+	@touch $@
+
+.venv/.formal: .venv/.installed
+	$(BIN)/python -m pip install --quiet --editable '.[formal]'
 	@touch $@
 
 .venv/.lint: .venv/bin/python

@@ -18,12 +18,15 @@ from .jpeg.entropy import EntropyDecoder
 from .jpeg.idct import Idct
 from .tensor.packer import RowPacker
 from .tensor.tables import Tables
+from .wire.layout import WIDTHS
+from .wire.receive import Receive
+from .wire.transmit import Transmit
 
 
 __all__ = ["KERNELS", "build", "convert", "main"]
 
 
-#: Constructors of kernels by name; ``card:NAME`` for the cards.
+#: Constructors of kernels by name; ``:BITS`` for the width of a beat, ``card:NAME`` for the cards.
 KERNELS = {
     "jpeg.decoder": Decoder,
     "jpeg.entropy": lambda: EntropyDecoder(4),
@@ -32,6 +35,8 @@ KERNELS = {
     "image.resize": Resize,
     "tensor.tables": lambda: Tables(2, 4),
     "tensor.packer": lambda: RowPacker(2),
+    **{f"wire.receive:{width}": lambda width=width: Receive(width) for width in WIDTHS},
+    **{f"wire.transmit:{width}": lambda width=width: Transmit(width) for width in WIDTHS},
     **{f"card:{name}": lambda config=config: Card(config) for name, config in CONFIGS.items()},
 }
 

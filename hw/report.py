@@ -19,6 +19,8 @@ from .image.resize import Resize
 from .jpeg.decoder import Decoder
 from .jpeg.entropy import EntropyDecoder
 from .jpeg.idct import Idct
+from .wire.receive import Receive
+from .wire.transmit import Transmit
 
 
 __all__ = ["KERNELS", "measure", "main"]
@@ -33,6 +35,8 @@ KERNELS = {
     "jpeg.decoder (4 contexts, 2 lines)": lambda: Decoder(4, 1024, 2),
     "image.resize (1 context)": lambda: Resize(
         1, max_width=1024, max_side=2048, source_rows=16, intermediate_bits=11, output_bits=9),
+    "wire.receive (64 bits)": lambda: Receive(64, 4),
+    "wire.transmit (64 bits)": lambda: Transmit(64, 4),
 }
 
 

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Payloads of the streams inside a lane."""
+"""Payloads of the streams inside a card."""
 
 from amaranth import *
 from amaranth.lib import data
 
 
-__all__ = ["PIXELS", "PayloadWord", "Frame", "Done", "PixelWord"]
+__all__ = ["PIXELS", "PayloadWord", "Frame", "Done", "PixelWord", "Beat"]
 
 
 #: Pixels in one beat of a pixel stream.
@@ -39,3 +39,11 @@ def PixelWord(contexts):
         "row_last": 1,
         "last": 1,
     })
+
+
+def Beat(width):
+    """``width // 8`` bytes of a packet, byte 0 in the low bits.
+
+    ``count`` of them are valid: all, but in the ``last`` beat of a packet any number from 0 on.
+    """
+    return data.StructLayout({"data": width, "count": range(width // 8 + 1), "last": 1})

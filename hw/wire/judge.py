@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Decides what becomes of each frame."""
+
+from amaranth import *
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..stream.delay import Delay
+from ..stream.fifo import Fifo
+from .header_check import HeaderCheck, Verdict
+from .headers import ARP, ETHERNET, IPV4
+from .icrc import IcrcCheck
+from .intake import FrameEnd
+from .layout import Descriptor, Peer
+from .outcome import Outcome
+from .sequence import Sequence
+
+
+__all__ = ["Judge"]
+
+
+class Judge(wiring.Component):
+    """Brings together headers, lengths, CRC and sequence; one frame a cycle.
+
+    Parameters
+    ----------
+    width, queues, timeout
+        Of :class:`.receive.Receive`.
+    echo_beats : int
+        Beats of echoes that may wait for transmission.
+
+    Members
+    -------
+    end_valid, end, header_valid, header : :py:`In(...)`
+        Of :class:`.intake.Intake`; the CRC is given to ``good``.
+    good : :py:`In(1)`
+        Of :class:`.icrc.IcrcCheck`.
+    o_valid, o : :py:`Out(...)`
+        Strobe: a descriptor. There must be room for it.
+    outcome_valid, outcome : :py:`Out(...)`
+        Strobe: a frame's outcome.
+    lost, gap : :py:`Out(1)`
+        Strobes, for the counters of that name.
+    idle : :py:`In(1)`
+        There is room for a descriptor that no frame asked for.
+    swept : :py:`Out(1)`
+        Strobe, at least a cycle before it: such a descriptor comes.
+    echo_left : :py:`In(1)`
+        Strobe: a beat of an echo has been transmitted.
+    o_arp : :py:`Out(stream.Signature(Peer))`
+        Who asked for the MAC address.
+    """
+
+    #: ARP requests that may wait for their answers.
+    REQUESTS = 4
+
+    def __init__(self, width, queues, *, timeout, echo_beats):
+        self.width, self.queues = width, queues
+        self.timeout, self.echo_beats = timeout, echo_beats
+        self.check_headers = HeaderCheck(width, queues)
+        super().__init__({
+            "end_valid": In(1), "end": In(FrameEnd(width)),
+            "header_valid": In(1), "header": In(self.check_headers.header.shape()),
+            "good": In(1),
+            **{name: In(getattr(self.check_headers, name).shape())
+               for name in ("mac", "ip", "queue_base", "open", "check")},
+            "o_valid": Out(1), "o": Out(Descriptor(width, queues)),
+            "outcome_valid": Out(1), "outcome": Out(5), "lost": Out(1), "gap": Out(1),
+            "idle": In(1), "swept": Out(1), "echo_left": In(1),
+            "o_arp": Out(stream.Signature(Peer)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.headers = headers = self.check_headers
+        m.d.comb += [headers.valid.eq(self.header_valid), headers.header.eq(self.header),
+                     *(getattr(headers, name).eq(getattr(self, name))
+                       for name in ("mac", "ip", "queue_base", "open", "check"))]
+
+        # The last frame's verdict is held until its end has come the same way. The header is
+        # there one cycle behind the end at the latest.
+        held = Signal(Verdict(self.width, self.queues))
+        with m.If(headers.o_valid):
+            m.d.sync += held.eq(headers.o)
+        cycles = 1 + HeaderCheck.LATENCY + 1
+        assert cycles == IcrcCheck.LATENCY + 1
+        m.submodules.delay = delay = Delay(self.end.shape(), cycles)
+        strobes = Signal(cycles)
+        m.d.comb += [delay.enable.eq(1), delay.i.eq(self.end)]
+        m.d.sync += strobes.eq(Cat(self.end_valid, strobes))
+
+        # 1: every reason
+        reasons = self.reasons(held, delay.o)
+        wrong = Signal(len(reasons))
+        first_valid, verdict, end = Signal(), Signal(held.shape()), Signal(self.end.shape())
+        m.d.sync += [first_valid.eq(strobes[-1]), verdict.eq(held), end.eq(delay.o),
+                     wrong.eq(Cat(flag for flag, _ in reasons))]
+        # 2: the first reason, and the descriptor
+        second_valid, code = Signal(), Signal(5)
+        descriptor, psn, begins, ends = Signal(self.o.shape()), Signal(24), Signal(), Signal()
+        m.d.sync += [second_valid.eq(first_valid),
+                     code.eq(Mux(verdict.is_arp, Outcome.ARP_ANSWERED, Mux(
+                         verdict.is_icmp, Outcome.ECHO_ANSWERED, Outcome.PACKET)))]
+        for n, (_, outcome) in reversed(list(enumerate(reasons))):
+            with m.If(wrong[n]):
+                m.d.sync += code.eq(outcome)
+        self.describe(m, descriptor, verdict, end)
+        absent = Signal()
+        m.d.sync += [absent.eq(end.absent), psn.eq(verdict.psn), begins.eq(verdict.begins),
+                     ends.eq(verdict.ends)]
+        # 3: what depends on the frames before
+        self.conclude(m, second_valid, code, descriptor, absent, psn, begins, ends)
+        return m
+
+    def reasons(self, held, end):
+        """Pairs of a flag and an outcome, the most important first."""
+        f = held.flags
+        ip, arp = held.is_ip, held.is_arp
+        udp = ip & ~held.is_icmp
+        short = ((end.length < ETHERNET.size)
+                 | (ip & (end.length < ETHERNET.size + IPV4.size))
+                 | (arp & (end.length < ETHERNET.size + ARP.size)))
+        return [
+            (end.overflow, Outcome.OVERFLOW), (end.error, Outcome.DAMAGED),
+            (end.long, Outcome.TOO_LONG), (short, Outcome.RUNT), (f.foreign, Outcome.FOREIGN),
+            (f.type, Outcome.TYPE), (arp & f.arp, Outcome.ARP),
+            (ip & f.ip_header, Outcome.IP_HEADER), (ip & f.ip_checksum, Outcome.IP_CHECKSUM),
+            (ip & f.ip_address, Outcome.IP_ADDRESS), (ip & f.fragment, Outcome.FRAGMENT),
+            (ip & (held.ip_length + ETHERNET.size > end.length), Outcome.TRUNCATED),
+            (ip & f.protocol, Outcome.PROTOCOL), (ip & held.is_icmp & f.icmp, Outcome.ICMP),
+            (udp & f.short, Outcome.LENGTH), (udp & f.port, Outcome.PORT),
+            (udp & f.length, Outcome.LENGTH), (udp & f.transport, Outcome.TRANSPORT),
+            (udp & f.opcode, Outcome.OPCODE), (udp & f.payload, Outcome.LENGTH),
+            (udp & f.queue, Outcome.QUEUE),
+            (udp & held.check & ~self.good, Outcome.ICRC),
+        ]
+
+    def describe(self, m, descriptor, verdict, end):
+        """The frame in the buffer; ``packet`` and ``echo`` are decided later."""
+        shift = (self.width // 8).bit_length() - 1
+        final = (end.length - 1)[:len(end.length)]
+        m.d.sync += [
+            descriptor.beats.eq(end.beats), descriptor.queue.eq(verdict.queue),
+            descriptor.peer.eq(verdict.peer), descriptor.immediate.eq(verdict.immediate),
+            descriptor.has_immediate.eq(verdict.has_immediate),
+            descriptor.first.eq(verdict.begins), descriptor.last.eq(verdict.ends),
+            descriptor.steps.eq(verdict.steps), descriptor.tail.eq(verdict.tail),
+            descriptor.count.eq(verdict.count),
+        ]
+        with m.If(verdict.is_icmp):
+            m.d.sync += [
+                descriptor.steps.eq(final[shift:]), descriptor.tail.eq(0),
+                descriptor.has_immediate.eq(0), descriptor.count.eq(final[:shift] + 1),
+            ]
+
+    def conclude(self, m, valid, code, descriptor, absent, psn, begins, ends):
+        """Stage 3: sequence numbers, and room for answers."""
+        m.submodules.sequence = sequence = Sequence(self.queues, timeout=self.timeout)
+        m.submodules.requests = requests = Fifo(Peer, self.REQUESTS)
+        wiring.connect(m, requests.o, wiring.flipped(self.o_arp))
+        waiting = Signal(range(self.echo_beats + 1))
+        fits = Signal()
+        packet, echo, arp = (Signal(name=name) for name in ("packet", "echo", "arp"))
+        m.d.comb += [
+            packet.eq(valid & (code == Outcome.PACKET)),
+            echo.eq(valid & (code == Outcome.ECHO_ANSWERED)),
+            arp.eq(valid & (code == Outcome.ARP_ANSWERED)),
+            sequence.valid.eq(packet), sequence.queue.eq(descriptor.queue),
+            sequence.psn.eq(psn), sequence.begins.eq(begins), sequence.ends.eq(ends),
+            sequence.open.eq(self.open), sequence.sweep.eq(self.idle & ~valid),
+            requests.i.valid.eq(arp), requests.i.payload.eq(descriptor.peer),
+            fits.eq(waiting + descriptor.beats <= self.echo_beats),
+            self.swept.eq(sequence.swept),
+        ]
+        m.d.sync += [
+            waiting.eq(waiting + Mux(echo & fits, descriptor.beats, 0) - self.echo_left),
+            self.o_valid.eq((valid & ~absent) | sequence.swept), self.o.eq(descriptor),
+            self.o.packet.eq(packet & sequence.good), self.o.echo.eq(echo & fits),
+            self.o.cut.eq(sequence.cut | sequence.swept),
+            self.outcome_valid.eq(valid), self.outcome.eq(code),
+            self.lost.eq(sequence.cut | sequence.swept), self.gap.eq(sequence.gap),
+        ]
+        with m.If(packet & ~sequence.good):
+            m.d.sync += self.outcome.eq(Outcome.SEQUENCE)
+        with m.If((echo & ~fits) | (arp & ~requests.i.ready)):
+            m.d.sync += self.outcome.eq(Outcome.BUSY)
+        with m.If(~valid):
+            m.d.sync += [self.o.beats.eq(0), self.o.queue.eq(sequence.swept_queue)]

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Beats in and out of the network kernels, an integer each, with stalls on every side."""
+
+import random
+
+import cocotb
+from amaranth.lib import data
+from cocotb.clock import Clock
+from cocotb.triggers import RisingEdge
+
+
+__all__ = ["pack", "unpack", "beats", "frames_of", "reset", "Bench", "MAC", "IP", "PEER_MAC",
+           "PEER_IP", "mac_text", "ip_text"]
+
+
+MAC, IP = 0x020000001234, 0x0A000001
+PEER_MAC, PEER_IP = 0x0200000A0B0C, 0x0A0000FE
+
+
+def mac_text(mac):
+    return ":".join(f"{mac:012x}"[n:n + 2] for n in range(0, 12, 2))
+
+
+def ip_text(ip):
+    return ".".join(str(byte) for byte in ip.to_bytes(4, "big"))
+
+
+def pack(layout, **fields):
+    """A payload as an int; fields may be dicts of fields."""
+    value = 0
+    for name, field in fields.items():
+        at = layout[name]
+        inner = pack(at.shape, **field) if isinstance(field, dict) else int(field)
+        value |= inner << at.offset
+    return value
+
+
+def unpack(layout, value):
+    """Fields of a payload, as a dict."""
+    fields = {}
+    for name, at in layout:
+        part = value >> at.offset & (1 << at.width) - 1
+        fields[name] = (unpack(at.shape, part) if isinstance(at.shape, data.Layout) else part)
+    return fields
+
+
+def beats(layout, packet, **more):
+    """Bytes of a packet as payloads of a beat layout; what lies behind the end is noise."""
+    size = layout["data"].width // 8
+    for at in range(0, max(1, len(packet)), size):
+        part = packet[at:at + size]
+        noise = b"\xA5" * (size - len(part))
+        yield pack(layout, data=int.from_bytes(part + noise, "little"), count=len(part),
+                   last=at + size >= len(packet), **more)
+
+
+def frames_of(layout, payloads):
+    """Bytes of the packets in a list of beat payloads."""
+    frames, frame = [], b""
+    size = layout["data"].width // 8
+    for payload in payloads:
+        beat = unpack(layout, payload)
+        assert beat["count"] == size or beat["last"], beat
+        frame += beat["data"].to_bytes(size, "little")[:beat["count"]]
+        if beat["last"]:
+            frames.append(frame)
+            frame = b""
+    assert not frame, "a frame does not end"
+    return frames
+
+
+async def reset(dut):
+    cocotb.start_soon(Clock(dut.clk, 10, "ns").start())
+    dut.rst.value = 1
+    for _ in range(3):
+        await RisingEdge(dut.clk)
+    dut.rst.value = 0
+    for _ in range(40):  # counters are cleared
+        await RisingEdge(dut.clk)
+
+
+class Bench:
+    """All streams of a kernel, cycle by cycle.
+
+    ``inputs`` and ``outputs`` are names of streams. ``put[name]`` are the payloads that wait to go
+    in, ``got[name]`` those that came out, as pairs of a cycle and a payload.
+    """
+
+    def __init__(self, dut, inputs, outputs, *, seed=1, i_stall=0.0, o_stall=0.0):
+        self.dut, self.rng = dut, random.Random(seed)
+        self.inputs, self.outputs = inputs, outputs
+        self.i_stall, self.o_stall = i_stall, {name: o_stall for name in outputs}
+        self.put = {name: [] for name in inputs}
+        self.got = {name: [] for name in outputs}
+        self.gone = {name: [] for name in inputs}   # cycles in which payloads went in
+        self.cycle = 0
+        self.offered = dict.fromkeys(inputs)
+        self.ready = dict.fromkeys(outputs, 0)
+        self.held = dict.fromkeys(outputs)
+        self.ports = {name: tuple(getattr(dut, f"{name}__{part}") for part in (
+            "valid", "ready", "payload")) for name in (*inputs, *outputs)}
+        for name in inputs:
+            self.ports[name][0].value = 0
+        for name in outputs:
+            self.ports[name][1].value = 0
+
+    async def step(self):
+        """One cycle; returns whether anything moved."""
+        await RisingEdge(self.dut.clk)
+        self.cycle += 1
+        moved = False
+        for name in self.inputs:
+            valid, ready, payload = self.ports[name]
+            if self.offered[name] is not None and ready.value:
+                self.offered[name] = None
+                self.gone[name].append(self.cycle)
+                valid.value = 0
+                moved = True
+            if self.offered[name] is None and self.put[name] \
+                    and (not self.i_stall or self.rng.random() >= self.i_stall):
+                self.offered[name] = self.put[name].pop(0)
+                payload.value = self.offered[name]
+                valid.value = 1
+        for name in self.outputs:
+            valid, ready, payload = self.ports[name]
+            if valid.value:
+                value = int(payload.value)
+                assert self.held[name] in (None, value), f"{name} changed while it waited"
+                self.held[name] = value
+                if self.ready[name]:
+                    self.held[name] = None
+                    self.got[name].append((self.cycle, value))
+                    moved = True
+            else:
+                assert self.held[name] is None, f"{name} was taken back"
+            stall = self.o_stall[name]
+            now = int(not stall or self.rng.random() >= stall)
+            if now != self.ready[name]:
+                ready.value = self.ready[name] = now
+        return moved
+
+    async def drain(self, quiet=60, limit=200000):
+        """Run until nothing has moved for ``quiet`` cycles; everything must have gone in."""
+        idle = 0
+        while idle < quiet:
+            idle = 0 if await self.step() else idle + 1
+            assert self.cycle < limit, "it does not end"
+        for name in self.inputs:
+            assert not self.put[name] and self.offered[name] is None, f"{name} is stuck"
+
+    def take(self, name):
+        """Payloads that came out of a stream so far."""
+        values = [value for _, value in self.got[name]]
+        self.got[name] = []
+        return values

@@ -1,0 +1,28 @@
+# amaranth: UnusedElaboratable=no
+# SPDX-License-Identifier: Apache-2.0
+"""Receive under Verilator, scapy's packets going in."""
+
+import pytest
+
+from headrace.hw.wire.receive import Receive
+from runner import simulate
+
+
+@pytest.mark.parametrize("width", [64, 512])
+def test_receive(width):
+    pytest.importorskip("scapy.contrib.roce", reason="scapy builds the packets: pip install scapy")
+    simulate(Receive(width, 8, timeout=15), "wire_receive", name=f"wire_receive_{width}",
+             env={"HEADRACE_WIDTH": str(width)})
+
+
+def test_init_wrong():
+    with pytest.raises(ValueError, match=r"^Width must be one of \(64, 512\), not 128$"):
+        Receive(128)
+    with pytest.raises(ValueError, match=r"^Queues must be within range\(2, 257\), not 1$"):
+        Receive(64, 1)
+    with pytest.raises(ValueError, match=r"^Buffer must be a power of two from 13632 on, not 1$"):
+        Receive(64, buffer=1)
+    with pytest.raises(ValueError, match=r"^Frames must be a power of two from 16 on, not 33$"):
+        Receive(64, frames=33)
+    with pytest.raises(ValueError, match=r"^Timeout must be 1 or more, not 0$"):
+        Receive(64, timeout=0)
