@@ -20,7 +20,7 @@ from .tensor.packer import RowPacker
 from .tensor.tables import Tables
 
 
-__all__ = ["KERNELS", "build", "convert", "main"]
+__all__ = ["KERNELS", "build", "convert", "convert_component", "main"]
 
 
 #: Constructors of kernels by name; ``card:NAME`` for the cards.
@@ -57,7 +57,11 @@ ZERO_MEMORY = re.compile(
 
 def convert(name, *, language="verilog"):
     """Text of a kernel or card in ``"verilog"`` or ``"rtlil"``."""
-    component, module = build(name)
+    return convert_component(*build(name), language=language)
+
+
+def convert_component(component, module, *, language="verilog"):
+    """Text of a component as module ``module``; its memories are zero at first."""
     text = rtlil.convert(component, name=module, emit_src=False)
     text = ZERO_MEMORY.sub("", text)
     if language == "rtlil":
