@@ -18,6 +18,9 @@ from .jpeg.entropy import EntropyDecoder
 from .jpeg.idct import Idct
 from .tensor.packer import RowPacker
 from .tensor.tables import Tables
+from .text.characters import CharacterMap
+from .text.hashing import Hashing
+from .text.utf8 import Utf8Decoder
 
 
 __all__ = ["KERNELS", "build", "convert", "convert_component", "main"]
@@ -32,6 +35,9 @@ KERNELS = {
     "image.resize": Resize,
     "tensor.tables": lambda: Tables(2, 4),
     "tensor.packer": lambda: RowPacker(2),
+    "text.utf8": Utf8Decoder,
+    "text.characters": CharacterMap,
+    "text.hashing": Hashing,
     **{f"card:{name}": lambda config=config: Card(config) for name, config in CONFIGS.items()},
 }
 

@@ -83,7 +83,8 @@ class Scanner(wiring.Component):
 
         ways = self.row_layout.length
         m.d.comb += [
-            free.eq(~self.o.valid | self.o.ready),
+            # A text begins when the one before is over.
+            free.eq((~self.o.valid | self.o.ready) & (~self.o_done.valid | self.o_done.ready)),
             advance.eq(~row[0].valid | (emit & (~row[1].valid if ways > 1 else 1))),
         ]
         with m.If(advance):
@@ -121,7 +122,7 @@ class Scanner(wiring.Component):
                     m.next = "End"
             with m.State("End"):
                 m.d.comb += self.busy.eq(1)
-                with m.If(free & (~self.o_done.valid | self.o_done.ready)):
+                with m.If(free):
                     m.d.sync += self.o_done.valid.eq(1)
                     with m.Switch(error):
                         for reason, (status, detail) in OUTCOMES.items():

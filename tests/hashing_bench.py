@@ -35,7 +35,7 @@ class HashingBench:
         self.words = (self.layout.size + 31) // 32
         write = CharacterWrite(EntryBits.WIDTH, 1, kernel.pages)
         self.bench = compile_bench(
-            kernel, Path(__file__).with_name("hashing.cpp"), folder,
+            kernel, Path(__file__).parent / "hw" / "text" / "hashing.cpp", folder,
             defines=[f"CONFIG_WORDS={self.words}", f"WRITE_ADDRESS={write['address'].offset}"])
         self.table = folder / "table"
         TableImage.pack(hashing_entries(), kernel.pages, EntryBits.WIDTH).tofile(self.table)
