@@ -21,9 +21,12 @@ from .tensor.tables import Tables
 from .wire.layout import WIDTHS
 from .wire.receive import Receive
 from .wire.transmit import Transmit
+from .text.characters import CharacterMap
+from .text.hashing import Hashing
+from .text.utf8 import Utf8Decoder
 
 
-__all__ = ["KERNELS", "build", "convert", "main"]
+__all__ = ["KERNELS", "build", "convert", "convert_component", "main"]
 
 
 #: Constructors of kernels by name; ``:BITS`` for the width of a beat, ``card:NAME`` for the cards.
@@ -37,6 +40,9 @@ KERNELS = {
     "tensor.packer": lambda: RowPacker(2),
     **{f"wire.receive:{width}": lambda width=width: Receive(width) for width in WIDTHS},
     **{f"wire.transmit:{width}": lambda width=width: Transmit(width) for width in WIDTHS},
+    "text.utf8": Utf8Decoder,
+    "text.characters": CharacterMap,
+    "text.hashing": Hashing,
     **{f"card:{name}": lambda config=config: Card(config) for name, config in CONFIGS.items()},
 }
 
@@ -62,7 +68,11 @@ ZERO_MEMORY = re.compile(
 
 def convert(name, *, language="verilog"):
     """Text of a kernel or card in ``"verilog"`` or ``"rtlil"``."""
-    component, module = build(name)
+    return convert_component(*build(name), language=language)
+
+
+def convert_component(component, module, *, language="verilog"):
+    """Text of a component as module ``module``; its memories are zero at first."""
     text = rtlil.convert(component, name=module, emit_src=False)
     text = ZERO_MEMORY.sub("", text)
     if language == "rtlil":

@@ -21,6 +21,9 @@ from .jpeg.entropy import EntropyDecoder
 from .jpeg.idct import Idct
 from .wire.receive import Receive
 from .wire.transmit import Transmit
+from .text.characters import CharacterMap
+from .text.hashing import Hashing
+from .text.utf8 import Utf8Decoder
 
 
 __all__ = ["KERNELS", "measure", "main"]
@@ -37,6 +40,9 @@ KERNELS = {
         1, max_width=1024, max_side=2048, source_rows=16, intermediate_bits=11, output_bits=9),
     "wire.receive (64 bits)": lambda: Receive(64, 4),
     "wire.transmit (64 bits)": lambda: Transmit(64, 4),
+    "text.utf8": Utf8Decoder,
+    "text.characters (one table)": lambda: CharacterMap(pages=384),
+    "text.hashing (n-grams up to 2)": lambda: Hashing(2),
 }
 
 

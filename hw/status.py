@@ -69,6 +69,12 @@ class Detail(enum.IntEnum):
     CROP = 69, "a crop larger than the image"
     EMPTY = 70, "an output without pixels"
 
+    # Text
+    UTF8 = 80, "bytes that are not UTF-8"
+    SIGMA = 81, "a capital sigma whose lower case depends on more than the card looks at"
+    FEATURES = 82, "more different features than the card counts"
+    COUNT = 83, "a feature that occurs more often than the card counts"
+
     # Jobs
     KIND = 96, "an unknown kind of job"
     RECIPE = 97, "a recipe that was not loaded"
