@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is known of each character, by table."""
+
+from amaranth import *
+from amaranth.lib import memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+import numpy as np
+
+from .layout import Characters, CharacterWrite, MappedCharacters
+
+
+__all__ = ["PAGE", "TableImage", "CharacterMap"]
+
+
+#: Code points of a page.
+PAGE = 64
+#: Code points of a plane.
+PLANE = 0x10000
+#: Root of each plane, in pages from the start of the root; planes not listed share the last.
+ROOTS = {0: 0, 1: 1, 2: 2, 3: 3, 14: 4}
+OTHER_ROOT = 5
+ROOT_WORDS = (OTHER_ROOT + 1) * (PLANE // PAGE)
+#: Where the ASCII entries and the pages begin in a table image.
+ASCII_AT = ROOT_WORDS
+PAGES_AT = 0x2000
+
+
+class TableImage:
+    """Words of a table, as :class:`CharacterMap` takes them: word n is written to address n.
+
+    =====================  ======================================================================
+    address                word
+    =====================  ======================================================================
+    0 to 17FF              page of 64 code points each: planes 0, 1, 2, 3, 14, and all others
+    1800 to 187F           entries of the ASCII characters
+    2000 to 2000 + 64 n    entries of the n pages
+    =====================  ======================================================================
+    """
+
+    @staticmethod
+    def pack(entries, pages, width):
+        """Image of a table.
+
+        Parameters
+        ----------
+        entries : ndarray of int, shape (0x110000,)
+            Entry of each code point.
+        pages : int
+            Pages that the map holds.
+        width : int
+            Bits of an entry.
+
+        Returns
+        -------
+        ndarray of uint32
+            With as many pages as there are different ones.
+
+        Raises
+        ------
+        ValueError
+            If there are more pages than ``pages``, an entry is wider than ``width``, or the
+            planes that share a root (4 to 13, 15 and 16) differ.
+        """
+        entries = np.asarray(entries)
+        if entries.shape != (17 * PLANE,):
+            raise ValueError(f"Entries must be of shape {(17 * PLANE,)}, not {entries.shape}")
+        if entries.min() < 0 or int(entries.max()) >> width:
+            raise ValueError(f"Entries must be within range({1 << width}), "
+                             f"not {int(entries.min())} to {int(entries.max())}")
+        planes = entries.astype(np.uint32).reshape(17, PLANE)
+        others = np.delete(planes, list(ROOTS), axis=0)
+        if (others != others[0]).any():
+            raise ValueError("Planes 4 to 13, 15 and 16 must be equal")
+        rows = np.concatenate([planes[list(ROOTS)], others[:1]]).reshape(-1, PAGE)
+        different, page = np.unique(rows, axis=0, return_inverse=True)
+        if len(different) > pages:
+            raise ValueError(f"Pages must be at most {pages}, not {len(different)}")
+        image = np.zeros(PAGES_AT + different.size, np.uint32)
+        image[:ROOT_WORDS] = page.reshape(-1)
+        image[ASCII_AT:ASCII_AT + 128] = planes[0, :128]
+        image[PAGES_AT:] = different.reshape(-1)
+        return image
+
+    @staticmethod
+    def root_index(code):
+        """Address of the root's word for ``code``, an int or an ndarray."""
+        code = np.asarray(code)
+        slots = np.full(17, OTHER_ROOT)
+        slots[list(ROOTS)] = list(ROOTS.values())
+        return slots[code >> 16] * (PLANE // PAGE) + (code >> 6 & (PLANE // PAGE - 1))
+
+
+class CharacterMap(wiring.Component):
+    """Looks characters up: any function of the code point, for a beat of characters per cycle.
+
+    A table has two levels: the root gives the page of 64 code points, the page their entries.
+    ASCII characters have a copy of their entries in each lane. What an entry means is up to who
+    loads the tables and who reads them.
+
+    Throughput is 1 beat per cycle, latency is :attr:`LATENCY` cycles. ``i.ready`` depends
+    combinationally on ``o.ready``.
+
+    Parameters
+    ----------
+    lanes : int
+        Most characters of a beat.
+    width : int
+        Bits of an entry.
+    sets : int
+        Tables held at once.
+    pages : int
+        Pages of a table.
+
+    Members
+    -------
+    write, write_valid : :py:`In(CharacterWrite(width, sets, pages))`
+        Strobe: a word of a table, see :class:`TableImage`. A table must not be written while texts
+        that use it are on their way.
+    select : :py:`In(stream.Signature(range(sets)))`
+        The table of each text, one item a text; taken with its last beat.
+    i : :py:`In(stream.Signature(Characters(lanes)))`
+    o : :py:`Out(stream.Signature(MappedCharacters(lanes, width, sets)))`
+        The same beats. Entries from ``count`` on are undefined.
+    """
+
+    LATENCY = 4
+
+    def __init__(self, lanes=4, width=24, sets=1, pages=256):
+        self.lanes = lanes
+        self.width = width
+        self.sets = sets
+        self.pages = pages
+        super().__init__({
+            "write": In(CharacterWrite(width, sets, pages)), "write_valid": In(1),
+            "select": In(stream.Signature(range(sets))),
+            "i": In(stream.Signature(Characters(lanes))),
+            "o": Out(stream.Signature(MappedCharacters(lanes, width, sets))),
+        })
+
+    @staticmethod
+    def compute(image, codes):
+        """Entries of ``codes``, an ndarray of int, in the table of ``image``."""
+        codes = np.asarray(codes, np.int64)
+        page = image[TableImage.root_index(codes)]
+        return image[PAGES_AT + page * PAGE + codes % PAGE]
+
+    def elaborate(self, platform):
+        m = Module()
+        layout = MappedCharacters(self.lanes, self.width, self.sets)
+        advance = Signal()
+        m.d.comb += [
+            advance.eq(~self.o.valid | self.o.ready),
+            self.i.ready.eq(advance & self.select.valid),
+            self.select.ready.eq(advance & self.i.valid & self.i.p.last),
+        ]
+        # Beats beside the word of the root, the page, and the entries.
+        beats = [Signal(layout, name=f"beat_{n}") for n in range(3)]
+        valids = [Signal(name=f"valid_{n}") for n in range(3)]
+        is_ascii = Signal()
+        with m.If(advance):
+            m.d.sync += [
+                beats[0].set.eq(self.select.payload),
+                valids[0].eq(self.i.valid & self.select.valid),
+                *(beats[0][name].eq(self.i.p[name]) for name in Characters(1).members),
+                *(b.eq(a) for a, b in zip(beats, beats[1:])), Cat(valids[1:]).eq(Cat(valids[:-1])),
+                is_ascii.eq(beats[1].codes[0] < 0x80),
+                self.o.payload.eq(beats[2]), self.o.valid.eq(valids[2]),
+            ]
+        page = self._root(m, advance)
+        entry = self._page_entry(m, advance, beats[1], page)
+        for lane, ascii_entry in enumerate(self._ascii_entries(m, advance, beats[1])):
+            with m.If(advance):
+                m.d.sync += self.o.p.entries[lane].eq(
+                    Mux(is_ascii, ascii_entry, entry) if lane == 0 else ascii_entry)
+        return m
+
+    def _memory(self, m, name, shape, *, depth, enable, address, at, read):
+        """Output of a memory of all sets; a word of it is written to the set's ``address``."""
+        m.submodules[name] = mem = memory.Memory(shape=shape, depth=self.sets * depth, init=[])
+        port, output = mem.write_port(), mem.read_port()
+        m.d.comb += [
+            port.en.eq(self.write_valid & enable), port.data.eq(self.write.data),
+            port.addr.eq(self.write.set * depth + address),
+            output.addr.eq(at), output.en.eq(read),
+        ]
+        return output.data
+
+    def _root(self, m, advance):
+        code, slot = self.i.p.codes[0], Signal(range(OTHER_ROOT + 1))
+        m.d.comb += slot.eq(OTHER_ROOT)
+        with m.Switch(code[16:]):
+            for plane, root in ROOTS.items():
+                with m.Case(plane):
+                    m.d.comb += slot.eq(root)
+        word = self._memory(
+            m, "root", range(self.pages), depth=ROOT_WORDS,
+            enable=self.write.address < ASCII_AT, address=self.write.address[:13],
+            at=self.select.payload * ROOT_WORDS + Cat(code[6:16], slot), read=advance)
+        page = Signal(range(self.pages))
+        with m.If(advance):
+            m.d.sync += page.eq(word)
+        return page
+
+    def _page_entry(self, m, advance, beat, page):
+        return self._memory(
+            m, "page", self.width, depth=self.pages * PAGE,
+            enable=self.write.address >= PAGES_AT, address=self.write.address - PAGES_AT,
+            at=beat.set * (self.pages * PAGE) + Cat(beat.codes[0][:6], page), read=advance)
+
+    def _ascii_entries(self, m, advance, beat):
+        return [self._memory(
+            m, f"ascii_{lane}", self.width, depth=128,
+            enable=self.write.address[7:] == ASCII_AT >> 7, address=self.write.address[:7],
+            at=beat.set * 128 + beat.codes[lane][:7], read=advance)
+            for lane in range(self.lanes)]
