@@ -69,6 +69,10 @@ class Detail(enum.IntEnum):
     CROP = 69, "a crop larger than the image"
     EMPTY = 70, "an output without pixels"
 
+    # Text
+    UTF8 = 80, "bytes that are no UTF-8"
+    REORDER = 81, "combining marks that may have to change places"
+
     # Jobs
     KIND = 96, "an unknown kind of job"
     RECIPE = 97, "a recipe that was not loaded"
