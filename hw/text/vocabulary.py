@@ -10,7 +10,8 @@ import enum
 import numpy as np
 
 
-__all__ = ["Kind", "Role", "Table", "Config", "Geometry", "DoubleArray", "HANGUL", "JAMO"]
+__all__ = ["Kind", "Role", "Table", "Config", "Geometry", "DoubleArray", "Tables", "HANGUL",
+           "JAMO"]
 
 
 class Kind(enum.IntEnum):
@@ -192,7 +193,7 @@ class DoubleArray:
     Members
     -------
     roots : list of int
-        Base of each trie's root.
+        Base of each trie's root: 1 for the first, 0 for a trie without strings.
     nodes : dict of ndarray, each of shape (size,)
         ``check``, ``base``, ``final`` and ``token``.
 
@@ -226,7 +227,7 @@ class DoubleArray:
                     at = children[at][symbol]
                 if at != root:
                     tokens[at] = token
-        bases = self._place(children)
+        bases = self._place(children, roots)
         parents = [n for n in range(len(children)) if children[n]]
         for parent in parents:
             for symbol, child in children[parent].items():
@@ -237,14 +238,14 @@ class DoubleArray:
                 self.nodes["token"][slot] = max(tokens[child], 0)
         self.roots = [bases[root] for root in roots]
 
-    def _place(self, children):
-        """Base of each node; 0 for nodes without children. Large families go first."""
+    def _place(self, children, roots):
+        """Base of each node; 0 for nodes without children. Roots, then large families go first."""
         used = np.zeros(self.size, bool)       # slots
         taken = np.zeros(self.size, bool)      # bases
         taken[0] = True
         bases = [0] * len(children)
         order = sorted((n for n in range(len(children)) if children[n]),
-                       key=lambda n: -len(children[n]))
+                       key=lambda n: (n not in roots, -len(children[n])))
         free, first = np.arange(self.size), 0
         for count, n in enumerate(order):
             if count % 256 == 0:
@@ -274,3 +275,48 @@ class DoubleArray:
             first += chunk
             chunk = min(chunk * 4, 4096)
         return -1
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Tables:
+    """What a kernel is loaded with.
+
+    Members
+    -------
+    geometry : Geometry
+    entries : ndarray of uint32, shape (0x110000,)
+        Entry of each code point, for the map of characters.
+    sequences, specials, nodes : ndarray of uint64
+        Words of the tables of these names, from address 0.
+    unknown, start, continued, longest : int
+        Words of the configuration.
+    """
+
+    geometry: Geometry
+    entries: np.ndarray
+    sequences: np.ndarray
+    specials: np.ndarray
+    nodes: np.ndarray
+    unknown: int
+    start: int
+    continued: int
+    longest: int
+
+    def writes(self):
+        """Writes that load the kernel, all but the entries.
+
+        Returns
+        -------
+        ndarray of uint64, shape (N, 3)
+            Table, address and data of each. Addresses of nodes that are not in use are written
+            too, so that nothing remains of another vocabulary.
+        """
+        config = np.zeros(len(Config), np.uint64)
+        config[[Config.UNKNOWN, Config.START, Config.CONTINUED, Config.LONGEST]] = (
+            self.unknown, self.start, self.continued, self.longest)
+        parts = [(Table.NODES, self.nodes), (Table.SPECIALS, self.specials),
+                 (Table.SEQUENCES, self.sequences), (Table.CONFIG, config)]
+        return np.concatenate([
+            np.stack([np.full(len(words), table, np.uint64),
+                      np.arange(len(words), dtype=np.uint64), words.astype(np.uint64)], axis=1)
+            for table, words in parts])
