@@ -35,7 +35,7 @@ class Collector(wiring.Component):
     o : :py:`Out(stream.Signature(Element))`
         Tokens in the low half; an empty one ends a text.
     o_done : :py:`Out(stream.Signature(TextDone))`
-        After it, how the text ended.
+        After it, how the text ended. Nothing of the next text comes before it has been taken.
     """
 
     def __init__(self, geometry, walkers):
@@ -152,10 +152,10 @@ class Collector(wiring.Component):
                 ]
 
     def _finish(self, m, valid, ending, advance):
-        """The end of a text waits until that of the text before has been taken."""
+        """Nothing of the next text comes until the status of this one has been taken."""
         pending = self.o_done.valid
         m.d.comb += [
-            self.o.valid.eq(valid & ~(self.o.p.last & pending)),
+            self.o.valid.eq(valid & ~pending),
             advance.eq(~valid | (self.o.valid & self.o.ready)),
         ]
         with m.If(self.o_done.ready):

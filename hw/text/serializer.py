@@ -99,7 +99,7 @@ class Serializer(wiring.Component):
             m.d.sync += [
                 o.valid.eq(letter.any() | ending),
                 *(o.p[name].eq(fields[name]) for name in ("symbol", "kind", "raw", "trigger")),
-                o.p.start.eq(was_space | (space & before).any()),
+                o.p.start.eq(was_space | (space & left & before).any()),
                 o.p.glued.eq(~was_gap & ~(left & before).any()),
                 o.p.offset.eq(offset), o.p.end.eq(ending),
                 o.p.ending.eq(Mux(malformed, End.MALFORMED, Mux(reorder, End.REORDER, End.WELL))),

@@ -65,7 +65,7 @@ class WordPiece(wiring.Component):
     o : :py:`Out(stream.Signature(Element))`
         One token an element, 4 bytes; the last element of a text is empty.
     o_done : :py:`Out(stream.Signature(TextDone))`
-        How a text ended; comes after its last element has been transferred.
+        How a text ended; comes after its last element, and before any of the next text.
 
     Raises
     ------
