@@ -247,7 +247,8 @@ class DoubleArray:
         order = sorted((n for n in range(len(children)) if children[n]),
                        key=lambda n: (n not in roots, -len(children[n])))
         free, first = np.arange(self.size), 0
-        for count, n in enumerate(order):
+        small = [n for n in order if len(children[n]) == 1 and n not in roots]
+        for count, n in enumerate(order[:len(order) - len(small)]):
             if count % 256 == 0:
                 free, first = np.flatnonzero(~used), 0
             symbols = np.array(sorted(children[n]))
@@ -260,6 +261,18 @@ class DoubleArray:
             taken[base] = True
             while first < len(free) and used[free[first]]:
                 first += 1
+        # Those with one child: nearly every slot will do.
+        free, taken = np.flatnonzero(~used)[::-1].tolist(), taken.tolist()
+        for n in small:
+            symbol, refused = next(iter(children[n])), []
+            while free and (free[-1] <= symbol or taken[free[-1] - symbol]):
+                refused.append(free.pop())
+            if not free:
+                raise ValueError(f"Tries must have room in {self.size} nodes, "
+                                 f"not {len(children)}")
+            bases[n] = free.pop() - symbol
+            taken[bases[n]] = True
+            free += reversed(refused)
         return bases
 
     def _fit(self, symbols, used, taken, free, first):

@@ -20,25 +20,26 @@ __all__ = ["Characters", "build"]
 SEPARATOR = "|"
 #: Characters asked about at once.
 CHUNK = 1024
-SURROGATES = range(0xD800, 0xE000)
+CODES = 0x110000
+SURROGATES = slice(0xD800, 0xE000)
 #: Marks of the lowest and of a high combining class.
 LOW, HIGH = "\u0334", "\u0301"
 
 
-def all_characters():
-    """Every character that a text can hold."""
-    return [chr(code) for code in range(0x110000) if code not in SURROGATES]
-
-
-def ask(normalize, characters, before="", behind=""):
-    """What becomes of each of ``characters`` between ``before`` and ``behind``."""
-    results = []
+def changes(normalize, characters, before="", behind=""):
+    """What becomes of those of ``characters`` that change between ``before`` and ``behind``."""
+    results = {}
     for n in range(0, len(characters), CHUNK):
-        chunk = [before + c + behind for c in characters[n:n + CHUNK]]
-        text = normalize(SEPARATOR.join(chunk)).split(SEPARATOR)
-        if len(text) != len(chunk):  # the separator is among them
-            text = [normalize(c) for c in chunk]
-        results += text
+        chunk = characters[n:n + CHUNK]
+        asked = [before + c + behind for c in chunk]
+        text = SEPARATOR.join(asked)
+        answer = normalize(text)
+        if answer == text:
+            continue
+        answers = answer.split(SEPARATOR)
+        if len(answers) != len(chunk):  # the separator is among them
+            answers = [normalize(text) for text in asked]
+        results.update((c, new) for c, old, new in zip(chunk, asked, answers) if new != old)
     return results
 
 
@@ -52,19 +53,34 @@ class Characters:
 
     Members
     -------
-    results : dict of str to str
-        Each character normalized.
-    kinds : dict of str to Kind
-        ``SPACE``, ``WORD`` or ``ALONE`` for every character that occurs in the results.
-    roles : dict of str to Role
-        Those that are not ``STARTER``.
+    kinds : ndarray of uint8, shape (0x110000,)
+        :class:`Kind` of each code point. ``SEQUENCE`` if several characters come of it.
+    roles : ndarray of uint8, shape (0x110000,)
+        :class:`Role` of each code point.
+    letters : dict of str to str
+        What comes of a character, if that is neither itself nor nothing.
+    parts : ndarray of uint8, shape (0x110000,)
+        Kind of each code point that may come out of normalization: ``SPACE``, ``WORD`` or
+        ``ALONE``; ``DELETE`` for those that do not.
     """
 
     def __init__(self, normalizer, pre_tokenizer):
-        characters = all_characters()
-        self.results = dict(zip(characters, ask(normalizer.normalize_str, characters)))
-        self.kinds = self._kinds(pre_tokenizer, sorted(set().union(*self.results.values())))
-        self.roles = self._roles(normalizer, characters)
+        characters = list(map(chr, range(CODES)))
+        del characters[SURROGATES]
+        changed = changes(normalizer.normalize_str, characters)
+        possible = np.ones(CODES, bool)
+        possible[SURROGATES] = False
+        possible[[ord(c) for c in changed]] = False
+        possible[[ord(c) for c in set("".join(changed.values()))]] = True
+        self.parts = self._parts(pre_tokenizer, np.flatnonzero(possible))
+        self.kinds = self.parts.copy()
+        self.kinds[[ord(c) for c, text in changed.items() if not text]] = Kind.DELETE
+        self.kinds[[ord(c) for c, text in changed.items() if text == f" {c} "]] = Kind.ALONE
+        self.letters = {}
+        for c, text in changed.items():
+            if text and text != f" {c} ":
+                self._change(c, text)
+        self.roles = self._roles(normalizer, characters, changed)
 
     @staticmethod
     @functools.lru_cache(maxsize=4)
@@ -77,44 +93,53 @@ class Characters:
                            strip_accents=strip_accents, lowercase=lowercase),
             BertPreTokenizer())
 
-    def _kinds(self, pre_tokenizer, characters):
-        kinds = dict.fromkeys(characters, Kind.SPACE)
-        for n in range(0, len(characters), CHUNK):
-            chunk = characters[n:n + CHUNK]
+    def _parts(self, pre_tokenizer, codes):
+        parts = np.full(CODES, Kind.DELETE, np.uint8)
+        parts[codes] = Kind.SPACE
+        for n in range(0, len(codes), CHUNK):
             # The characters at odd positions are asked about.
-            text = "a" + "a".join(chunk) + "a"
+            text = "a" + "a".join(map(chr, codes[n:n + CHUNK])) + "a"
             for _, (start, stop) in pre_tokenizer.pre_tokenize_str(text):
                 kind = Kind.ALONE if stop - start == 1 else Kind.WORD
-                for position in range(start | 1, stop, 2):
-                    kinds[chunk[position // 2]] = kind
-        return kinds
+                parts[codes[n + start // 2:n + stop // 2]] = kind
+        return parts
 
-    def _roles(self, normalizer, characters):
+    def _change(self, character, text):
+        """Note that ``character`` becomes ``text``."""
+        letters = "".join(c for c in text if self.parts[ord(c)] != Kind.SPACE)
+        start, _, stop = text.partition(letters) if letters else ("", "", "")
+        if bool(start) != bool(stop) or len(letters) > 1 and text != letters:
+            raise ValueError(f"Character {character!r} must not become {text!r}")
+        if not letters:
+            kind = Kind.SPACE if text else Kind.DELETE
+        elif len(letters) > 1:
+            kind = Kind.SEQUENCE
+        else:
+            kind = Kind.ALONE if start else self.parts[ord(letters)]
+        self.kinds[ord(character)] = kind
+        if letters and letters != character:
+            self.letters[character] = letters
+
+    def _roles(self, normalizer, characters, changed):
         """Who may change places with whom, if the normalizer decomposes at all."""
         from tokenizers.normalizers import NFD, BertNormalizer
-        if normalizer.normalize_str(LOW + HIGH) == normalizer.normalize_str(HIGH + LOW) != "":
-            raise ValueError("Normalizer must strip accents when it decomposes")
-        decompose = NFD().normalize_str
+        roles = np.full(CODES, Role.STARTER, np.uint8)
         if normalizer.normalize_str("a" + HIGH) != "a":
-            return {}
-        clean = BertNormalizer(
+            if normalizer.normalize_str("a" + HIGH + LOW) != "a" + HIGH + LOW:
+                raise ValueError("Normalizer must strip accents if it decomposes")
+            return roles
+        decomposed = changes(NFD().normalize_str, characters)
+        single = [c for c in characters if c not in decomposed]
+        marks = {**changes(NFD().normalize_str, single, "a" + HIGH),
+                 **changes(NFD().normalize_str, single, "a", LOW)}
+        for c in marks:
+            roles[ord(c)] = Role.TRANSPARENT if changed.get(c) == "" else Role.MARK
+        for c, text in decomposed.items():
+            roles[ord(c)] = self._fold([roles[ord(part)] for part in text])
+        cleaned = changes(BertNormalizer(
             clean_text=normalizer.clean_text, handle_chinese_chars=False, strip_accents=False,
-            lowercase=False).normalize_str
-        decomposed = dict(zip(characters, ask(decompose, characters)))
-        single = [c for c in characters if decomposed[c] == c]
-        moves = [left != HIGH + c or right != "a" + c + LOW for c, left, right in zip(
-            single, (text[1:] for text in ask(decompose, single, "a" + HIGH)),
-            ask(decompose, single, "a", LOW))]
-        roles = {c: Role.MARK if self.results[c] else Role.TRANSPARENT
-                 for c, moved in zip(single, moves) if moved}
-        for c in characters:
-            if len(decomposed[c]) > 1:
-                role = self._fold([roles.get(part, Role.STARTER) for part in decomposed[c]])
-                if role != Role.STARTER:
-                    roles[c] = role
-        for c, text in zip(characters, ask(clean, characters)):
-            if not text:
-                roles[c] = Role.TRANSPARENT
+            lowercase=False).normalize_str, characters)
+        roles[[ord(c) for c, text in cleaned.items() if not text]] = Role.TRANSPARENT
         return roles
 
     @staticmethod
@@ -126,25 +151,6 @@ class Characters:
             raise ValueError("A mark must not come before the character it belongs to")
         last = len(roles) - roles[::-1].index(Role.STARTER)
         return Role.MARKED if Role.MARK in roles[last:] else Role.STARTER
-
-    def parts(self, character):
-        """Kind of a character and the characters that stand for it.
-
-        Returns
-        -------
-        (Kind, str)
-            ``SEQUENCE`` if there are several.
-        """
-        text = self.results[character]
-        letters = "".join(c for c in text if self.kinds[c] != Kind.SPACE)
-        if not letters:
-            return (Kind.SPACE if text else Kind.DELETE), ""
-        start, _, stop = text.partition(letters)
-        if bool(start) != bool(stop) or len(letters) > 1 and text != letters:
-            raise ValueError(f"Character {character!r} must not become {text!r}")
-        if len(letters) > 1:
-            return Kind.SEQUENCE, letters
-        return (Kind.ALONE if start else self.kinds[letters]), letters
 
 
 class Builder:
@@ -170,18 +176,15 @@ class Builder:
 
     def _tries(self, vocabulary, prefix):
         """Strings that a word can begin with, and that it can go on with, with their tokens."""
-        possible = {c for text in self.characters.results.values() for c in text}
-        kinds = self.characters.kinds
-
-        def is_word(string):
-            return all(c in possible and kinds[c] == Kind.WORD for c in string)
-
+        words = {chr(code) for code in np.flatnonzero(self.characters.parts == Kind.WORD)}
+        alone = {chr(code) for code in np.flatnonzero(self.characters.parts == Kind.ALONE)}
         start, continued = {}, {}
         for string, token in vocabulary.items():
-            if string and (is_word(string) or len(string) == 1 and string in possible):
+            if string in alone or words.issuperset(string):
                 start[string] = token
-            if string.startswith(prefix) and is_word(string[len(prefix):]):
+            if string.startswith(prefix) and words.issuperset(string[len(prefix):]):
                 continued[string[len(prefix):]] = token
+        start.pop("", None)
         continued.pop("", None)
         return start, continued
 
@@ -195,9 +198,8 @@ class Builder:
             if len(string) > 31:
                 raise ValueError(f"Special token must be of at most 31 characters, not {string!r}")
             for c in string:
-                kind, _ = self.characters.parts(c)
-                if (kind not in (Kind.WORD, Kind.ALONE)
-                        or self.characters.roles.get(c, Role.STARTER) != Role.STARTER):
+                if (self.characters.kinds[ord(c)] not in (Kind.WORD, Kind.ALONE)
+                        or self.characters.roles[ord(c)] != Role.STARTER):
                     raise ValueError(f"Special token must be of characters that stand for one "
                                      f"symbol each, not {string!r}")
         trie = DoubleArray([{tuple(raw[c] for c in string): token
@@ -208,53 +210,52 @@ class Builder:
         return raw, trie
 
     def _fill(self, specials):
-        triggers = {string[0] for string in specials}
-        hangul = self._hangul()
+        letters, hangul = self.characters.letters, self._hangul()
+        entry = {name: np.zeros(CODES, np.int64) for name in self.geometry.entry}
+        entry["kind"][:] = self.characters.kinds
+        entry["role"][:] = self.characters.roles
+        entry["trigger"][[ord(string[0]) for string in specials]] = 1
+        for c, n in self.raw.items():
+            entry["raw"][ord(c)] = n
+        for c, n in self.symbols.items():
+            if c not in letters:
+                entry["symbol"][ord(c)] = n
+        elements = [self._element(c) for c in hangul] or [(0, 0)] * sum(JAMO)
         addresses = {}
-        elements = [(0, 0)] * sum(JAMO)
-        if hangul:
-            elements = [self._element(c) for c in hangul]
-        shape = 0x110000
-        entry = {name: np.zeros(shape, np.int64) for name in self.geometry.entry}
-        for c in self.characters.results:
-            kind, letters = self.characters.parts(c)
+        for c, text in letters.items():
             code = ord(c)
-            if kind == Kind.SEQUENCE and code in HANGUL and hangul:
-                kind, letters = Kind.HANGUL, ""
-            elif kind == Kind.SEQUENCE and self._is_unknown(letters):
-                kind, letters = Kind.WORD, letters[:1]
-                entry["symbol"][code] = 0
-            elif kind == Kind.SEQUENCE:
-                if letters not in addresses:
-                    addresses[letters] = len(elements)
-                    elements += [self._element(letter) for letter in letters]
-                entry["symbol"][code] = addresses[letters]
-                entry["raw"][code] = len(letters)
-            elif letters:
-                entry["symbol"][code] = self.symbols.get(letters, 0)
-                entry["raw"][code] = self.raw.get(c, 0)
-            entry["kind"][code] = kind
-            entry["role"][code] = self.characters.roles.get(c, Role.STARTER)
-            entry["trigger"][code] = c in triggers
+            if hangul and code in HANGUL:
+                entry["kind"][code] = Kind.HANGUL
+            elif len(text) == 1:
+                entry["symbol"][code] = self.symbols.get(text, 0)
+            elif self._is_unknown(text):
+                entry["kind"][code] = Kind.WORD
+            else:
+                if text not in addresses:
+                    addresses[text] = len(elements)
+                    elements += map(self._element, text)
+                entry["symbol"][code] = addresses[text]
+                entry["raw"][code] = len(text)
         if len(elements) >> self.geometry.symbol_bits:
-            raise ValueError(f"Sequences must have at most {1 << self.geometry.symbol_bits} "
+            raise ValueError(f"Sequences must have less than {1 << self.geometry.symbol_bits} "
                              f"symbols, not {len(elements)}")
         alone, symbol = np.array(elements).T
         pack = self.geometry.pack
         self.sequences = pack(self.geometry.element, alone=alone, symbol=symbol)
         self.entries = pack(self.geometry.entry, **entry).astype(np.uint32)
 
-    def _is_unknown(self, letters):
+    def _is_unknown(self, text):
         """Whether a sequence makes the word that it is in unknown, whatever the rest."""
-        return (all(self.characters.kinds[c] == Kind.WORD for c in letters)
-                and any(c not in self.symbols for c in letters))
+        return (all(self.characters.parts[ord(c)] == Kind.WORD for c in text)
+                and any(c not in self.symbols for c in text))
 
     def _element(self, letter):
-        return int(self.characters.kinds[letter] == Kind.ALONE), self.symbols.get(letter, 0)
+        alone = self.characters.parts[ord(letter)] == Kind.ALONE
+        return int(alone), self.symbols.get(letter, 0)
 
     def _hangul(self):
         """The letters of Hangul (the final that is none as its first), if every syllable becomes
-        two or three of them; else nothing."""
+        two or three of them; else none."""
         initials, medials, finals = JAMO
         letters = [chr(0x1100 + n) for n in range(initials)]
         letters += [chr(0x1161 + n) for n in range(medials)]
@@ -265,9 +266,9 @@ class Builder:
             text = letters[initial] + letters[initials + medial]
             if final:
                 text += letters[initials + medials + final]
-            if self.characters.parts(chr(code)) != (Kind.SEQUENCE, text):
-                return ""
-        return "".join(letters) if self.characters.kinds.get(letters[-1]) else ""
+            if self.characters.letters.get(chr(code)) != text:
+                return []
+        return letters
 
 
 def build(characters, vocabulary, specials, *, unknown, prefix="##", longest=100, geometry=None):
