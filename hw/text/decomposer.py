@@ -83,8 +83,8 @@ class Decomposer(wiring.Component):
         m = Module()
         letter, initial, medial, final, ready, valid = self._divide(m)
         initials, medials, _ = JAMO
-        sequence, hangul = letter.kind == Kind.SEQUENCE, letter.kind == Kind.HANGUL
-        direct = letter.end | ~(sequence | hangul)
+        hangul = ~letter.end & (letter.kind == Kind.HANGUL)
+        direct = letter.end | (letter.kind == Kind.WORD) | (letter.kind == Kind.ALONE)
 
         # One symbol of the letter a cycle.
         index, address, last = Signal(self.geometry.raw_bits), Signal.like(letter.symbol), Signal()
