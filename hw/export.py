@@ -18,9 +18,12 @@ from .jpeg.entropy import EntropyDecoder
 from .jpeg.idct import Idct
 from .tensor.packer import RowPacker
 from .tensor.tables import Tables
+from .text.characters import CharacterMap
+from .text.hashing import Hashing
+from .text.utf8 import Utf8Decoder
 
 
-__all__ = ["KERNELS", "build", "convert", "main"]
+__all__ = ["KERNELS", "build", "convert", "convert_component", "main"]
 
 
 #: Constructors of kernels by name; ``card:NAME`` for the cards.
@@ -32,6 +35,9 @@ KERNELS = {
     "image.resize": Resize,
     "tensor.tables": lambda: Tables(2, 4),
     "tensor.packer": lambda: RowPacker(2),
+    "text.utf8": Utf8Decoder,
+    "text.characters": CharacterMap,
+    "text.hashing": Hashing,
     **{f"card:{name}": lambda config=config: Card(config) for name, config in CONFIGS.items()},
 }
 
@@ -57,7 +63,11 @@ ZERO_MEMORY = re.compile(
 
 def convert(name, *, language="verilog"):
     """Text of a kernel or card in ``"verilog"`` or ``"rtlil"``."""
-    component, module = build(name)
+    return convert_component(*build(name), language=language)
+
+
+def convert_component(component, module, *, language="verilog"):
+    """Text of a component as module ``module``; its memories are zero at first."""
     text = rtlil.convert(component, name=module, emit_src=False)
     text = ZERO_MEMORY.sub("", text)
     if language == "rtlil":

@@ -19,6 +19,9 @@ from .image.resize import Resize
 from .jpeg.decoder import Decoder
 from .jpeg.entropy import EntropyDecoder
 from .jpeg.idct import Idct
+from .text.characters import CharacterMap
+from .text.hashing import Hashing
+from .text.utf8 import Utf8Decoder
 
 
 __all__ = ["KERNELS", "measure", "main"]
@@ -31,6 +34,9 @@ KERNELS = {
     "jpeg.decoder (4 contexts)": lambda: Decoder(4, 1024),
     "image.resize (1 context)": lambda: Resize(
         1, max_width=1024, max_side=2048, source_rows=16, intermediate_bits=11, output_bits=9),
+    "text.utf8": Utf8Decoder,
+    "text.characters (one table)": lambda: CharacterMap(pages=384),
+    "text.hashing (n-grams up to 2)": lambda: Hashing(2),
 }
 
 

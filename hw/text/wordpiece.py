@@ -7,13 +7,13 @@ from amaranth.lib.wiring import In, Out
 
 from .collector import Collector
 from .decomposer import Decomposer
-from .layout import MappedCharacters
+from .layout import Element, MappedCharacters, TextDone
 from .serializer import Serializer
 from .special import SpecialMatcher
-from .units import Element, End, TableWrite, TextDone
+from .units import End, TableWrite
 from .vocabulary import Config, Geometry, Table
 from .walker import Walker
-from .words import WordAssembler
+from .assembler import WordAssembler
 
 
 __all__ = ["WordPiece"]

@@ -1,121 +1,130 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Symbols to words."""
+"""Bytes of a text to words."""
+
+import re
 
 from amaranth import *
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .units import Match, Word
+from .layout import CHUNK, TextBytes, TextError, WordBytes
 
 
-__all__ = ["WordAssembler"]
+__all__ = ["WordSplitter"]
 
 
-class WordAssembler(wiring.Component):
-    """Cuts symbols into words, and lays the symbols of each in a ring.
+#: Bytes that the window holds, and those behind a word that leave it together with its end.
+WINDOW = 12
+TRAILING = 2
+#: One byte beyond a chunk shows whether the word ends with it.
+REACH = CHUNK + 1
 
-    A word ends where another begins: at ``start``, before and after a symbol that is ``alone``,
-    at a special token, and at the end of the text. A word longer than ``longest``, or with a
-    symbol 0 in it, is unknown: the token ``unknown`` stands for it, and its symbols are taken back
-    from the ring. So words of any length pass.
 
-    Throughput is 1 symbol per cycle, and 1 cycle more for an end or special token behind a word.
-    ``i.ready`` depends combinationally on ``o.ready``.
+class WordSplitter(wiring.Component):
+    r"""Cuts the words of at least two characters, as ``(?u)\b\w\w+\b`` finds them.
 
-    Parameters
-    ----------
-    geometry : Geometry
+    Words may be of any length. Throughput is 1 beat of up to 4 bytes (at first 3 if ``joined``) per
+    cycle, in which up to two separators behind a word vanish; separators alone and words of one
+    character take 1 cycle. A text takes 1 cycle more. ``i.ready`` does not depend on ``o.ready``.
 
     Members
     -------
-    longest : :py:`In(...)`
-        Symbols of the longest word that is looked up, at most ``geometry.longest``.
-    unknown : :py:`In(geometry.token_bits)`
-    i : :py:`In(stream.Signature(Match(geometry)))`
-    o : :py:`Out(stream.Signature(Word(geometry)))`
-    address, symbol, write : :py:`Out(...)`
-        Strobe ``write``: ``symbol`` goes to ``address`` of the ring.
-    tail : :py:`In(geometry.ring_bits)`
-        The first address that is still in use, or the next to be used.
+    i : :py:`In(stream.Signature(TextBytes))`
+    o : :py:`Out(stream.Signature(WordBytes))`
     """
 
-    def __init__(self, geometry):
-        self.geometry = geometry
-        super().__init__({
-            "longest": In(geometry.ring_bits - 1), "unknown": In(geometry.token_bits),
-            "i": In(stream.Signature(Match(geometry))),
-            "o": Out(stream.Signature(Word(geometry))),
-            "address": Out(geometry.ring_bits), "symbol": Out(geometry.symbol_bits),
-            "write": Out(1), "tail": In(geometry.ring_bits),
-        })
+    i: In(stream.Signature(TextBytes))
+    o: Out(stream.Signature(WordBytes))
 
-    def compute(self, longest, unknown, matches):
-        """Words of ``matches``, dicts with the end as the last: lists of symbols, and dicts with
-        a ``token`` or the ``end``."""
-        words, word, alone = [], [], False
-
-        def close():
-            if word:
-                bad = len(word) > longest or 0 in word
-                words.append({"token": unknown} if bad else list(word))
-                word.clear()
-
-        for match in matches:
-            if match["end"] or match["special"]:
-                close()
-                words.append(dict(match))
-                continue
-            if match["start"] or match["alone"] or alone:
-                close()
-            word.append(match["symbol"])
-            alone = match["alone"]
-        return words
+    @staticmethod
+    def compute(text):
+        """Words of ``text`` as a list of bytes."""
+        return [word.encode() for word in re.findall(r"(?u)\b\w\w+\b", text)]
 
     def elaborate(self, platform):
         m = Module()
-        i, o = self.i.p, self.o
-        start, head = Signal(self.geometry.ring_bits), Signal(self.geometry.ring_bits)
-        length = Signal(self.geometry.ring_bits - 1)  # 0: no word is open
-        unknown, alone = Signal(), Signal()
+        item = data.StructLayout({"byte": 8, "begin": 1, "word": 1})
+        window = Signal(data.ArrayLayout(item, WINDOW))
+        count = Signal(range(WINDOW + 1))
+        ended, joined, error = Signal(), Signal(), Signal(TextError)
 
-        step, room, other, fresh, close = Signal(), Signal(), Signal(), Signal(), Signal()
-        at, taken = Signal(self.geometry.ring_bits), Signal()
+        filled = Signal(data.ArrayLayout(item, WINDOW))
+        taken = Signal()
         m.d.comb += [
-            step.eq(~o.valid | o.ready),
-            room.eq((head + 1)[:len(head)] != self.tail),
-            other.eq(i.end | i.special),
-            fresh.eq(i.start | i.alone | alone | (length == 0)),
-            close.eq(self.i.valid & (other | fresh) & (length != 0)),
-            # Where the next word begins.
-            at.eq(Mux(unknown, start, head)),
-            self.i.ready.eq(step & room & ~(other & (length != 0))),
-            taken.eq(self.i.valid & self.i.ready),
-            self.address.eq(Mux(fresh, at, head)), self.symbol.eq(i.symbol),
-            self.write.eq(taken & ~other & (fresh | (length != self.longest))),
+            self.i.ready.eq(~ended & (count <= WINDOW - CHUNK)),
+            taken.eq(self.i.valid & self.i.ready), filled.eq(window),
         ]
-        with m.If(step & room):
+        arriving = Cat(Cat(self.i.p.bytes[n], self.i.p.begin[n], self.i.p.word[n])
+                       for n in range(CHUNK))
+        with m.Switch(count):
+            for n in range(WINDOW - CHUNK + 1):
+                with m.Case(n):
+                    m.d.comb += filled.as_value()[item.size * n:][:len(arriving)].eq(arriving)
+        with m.If(taken):
             m.d.sync += [
-                o.valid.eq(close | (self.i.valid & other)),
-                o.p.at.eq(start), o.p.length.eq(Mux(unknown | ~close, 0, length)),
-                o.p.token.eq(Mux(close, self.unknown, i.token)),
-                o.p.end.eq(~close & i.end), o.p.ending.eq(i.ending),
+                ended.eq(self.i.p.last), joined.eq(self.i.p.joined), error.eq(self.i.p.error)]
+
+        used, chunk, end, continued = self._cut(m, window, count, ended, joined)
+        free, final = Signal(), Signal()
+        m.d.comb += [
+            free.eq(~self.o.valid | self.o.ready),
+            final.eq(ended & (used == count)),
+        ]
+        leaving = Signal.like(used)
+        m.d.comb += leaving.eq(Mux(free, used, 0))
+        m.d.sync += count.eq(count + Mux(taken, self.i.p.count, 0) - leaving)
+        with m.Switch(leaving):
+            for n in range(CHUNK + TRAILING + 1):
+                with m.Case(n):
+                    m.d.sync += window.eq(filled.as_value() >> item.size * n)
+        with m.If(free):
+            m.d.sync += [
+                self.o.valid.eq((chunk != 0) | final), self.o.p.count.eq(chunk),
+                self.o.p.first.eq(~continued & (chunk != 0)),
+                self.o.p.end.eq(end), self.o.p.last.eq(final), self.o.p.error.eq(error),
+                self.o.p.data.eq(Cat(Mux(chunk > n, window[n].byte, 0) for n in range(CHUNK))),
             ]
-            with m.If(close):
-                m.d.sync += [length.eq(0), head.eq(at), unknown.eq(0)]
-        with m.Elif(o.ready):
-            m.d.sync += o.valid.eq(0)
-        with m.If(taken & ~other):
-            m.d.sync += alone.eq(i.alone)
-            with m.If(fresh):
-                m.d.sync += [start.eq(at), head.eq(at + 1), length.eq(1),
-                             unknown.eq(i.symbol == 0)]
-            with m.Else():
-                with m.If(length == self.longest):
-                    m.d.sync += unknown.eq(1)
-                with m.Else():
-                    m.d.sync += [head.eq(head + 1), length.eq(length + 1)]
-                with m.If(i.symbol == 0):
-                    m.d.sync += unknown.eq(1)
-        with m.If(taken & other):
-            m.d.sync += alone.eq(0)
+            with m.If(chunk != 0):
+                m.d.sync += continued.eq(~end)
+            with m.If(final):
+                m.d.sync += ended.eq(0)
         return m
+
+    def _cut(self, m, window, count, ended, joined):
+        """What leaves next: bytes of the window, those of them that go out, the end of a word."""
+        used, chunk = Signal(range(CHUNK + TRAILING + 1)), Signal(range(CHUNK + 1))
+        end, continued = Signal(), Signal()
+        live = [count > n for n in range(CHUNK + TRAILING)]
+        separator = [live[n] & ~window[n].word for n in range(CHUNK + TRAILING)]
+        # Leading word bytes, up to 5, whether a second character is among them, and what follows.
+        run, plural = Signal(range(REACH + 1)), Signal()
+        for n in range(REACH):
+            inside = Cat(live[k] & window[k].word for k in range(n + 1)).all()
+            with m.If(inside):
+                m.d.comb += run.eq(n + 1)
+                if n:
+                    with m.If(window[n].begin):
+                        m.d.comb += plural.eq(1)
+        size = Signal(range(CHUNK + 1))
+        limit = Mux(joined & ~continued, CHUNK - 1, CHUNK)
+        m.d.comb += size.eq(Mux(run > limit, limit, run))
+        # It is known whether the word ends there, or that it is of one character.
+        valid = continued | plural
+        known = ended | (count > Mux(valid, size, run))
+        with m.If(separator[0]):
+            for n in range(CHUNK):
+                with m.If(Cat(separator[:n + 1]).all()):
+                    m.d.comb += used.eq(n + 1)
+        with m.Elif((run != 0) & known):
+            trailing = Signal(range(TRAILING + 1))
+            with m.Switch(size):
+                for n in range(1, CHUNK + 1):
+                    with m.Case(n):
+                        m.d.comb += trailing.eq(separator[n])
+                        with m.If(separator[n]):
+                            m.d.comb += trailing.eq(
+                                1 + (separator[n + 1] if n + 1 < len(separator) else 0))
+            m.d.comb += used.eq(size + trailing)
+            with m.If(valid):
+                m.d.comb += [chunk.eq(size), end.eq(run == size)]
+        return used, chunk, end, continued

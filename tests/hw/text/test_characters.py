@@ -1,5 +1,5 @@
-# SPDX-License-Identifier: Apache-2.0
 # amaranth: UnusedElaboratable=no
+# SPDX-License-Identifier: Apache-2.0
 """Utf8Decoder against Python's decoder, CharacterMap against its table."""
 
 import json
@@ -8,7 +8,8 @@ import unicodedata
 
 import numpy as np
 import pytest
-from headrace.hw.text.characters import CharacterMap, TableImage
+from headrace.hw.text.characters import CharacterMap
+from headrace.hw.text.tables import TableImage
 from headrace.hw.text.utf8 import Utf8Decoder
 from runner import simulate
 
