@@ -91,7 +91,7 @@ class Geometry:
     special_bits: int = 8
     raw_bits: int = 5
     ring_bits: int = 9
-    slot_bits: int = 5
+    slot_bits: int = 6
 
     def __post_init__(self):
         limits = {"symbol_bits": (7, 21), "node_bits": (8, 24), "token_bits": (1, 32),
