@@ -92,18 +92,17 @@ class Walker(wiring.Component):
         (list of int or None, int)
             The tokens, and how many steps it took.
         """
-        fields = self.geometry.unpack(self.geometry.node, nodes)
         tokens, at, steps, base = [], 0, 0, start
         while at < len(word):
             best = None
             for n in range(at, len(word)):
                 steps += 1
-                slot = base + word[n]
-                if fields["check"][slot] != word[n]:
+                node = self.geometry.unpack(self.geometry.node, nodes[base + word[n]])
+                if node["check"] != word[n]:
                     break
-                if fields["final"][slot]:
-                    best = n + 1, int(fields["token"][slot])
-                base = int(fields["base"][slot])
+                if node["final"]:
+                    best = n + 1, int(node["token"])
+                base = int(node["base"])
                 if not base:
                     break
             if best is None:

@@ -40,6 +40,19 @@ def _type(part):
     return None if part is None else part.get("type")
 
 
+@functools.lru_cache(maxsize=2)
+def _tables(parts, geometry):
+    """Tables of model, normalizer and special tokens, given as JSON."""
+    model, normalizer, special_tokens = json.loads(parts)
+    characters = wordpiece.Characters.of(
+        normalizer["clean_text"], normalizer["handle_chinese_chars"],
+        normalizer["strip_accents"], normalizer["lowercase"])
+    return wordpiece.build(
+        characters, model["vocab"], special_tokens, unknown=model["vocab"][model["unk_token"]],
+        prefix=model["continuing_subword_prefix"], longest=model["max_input_chars_per_word"],
+        geometry=geometry)
+
+
 @dataclasses.dataclass(frozen=True)
 class TokenRecipe:
     """What a card does with a text: a tokenizer, validated.
@@ -174,15 +187,14 @@ class TokenRecipe:
         """Whether truncation cuts off the beginning of a text."""
         return (self.parts["truncation"] or {}).get("direction") == "Left"
 
-    @functools.lru_cache(maxsize=2)  # noqa: B019
-    def tables(self, geometry=Geometry()):  # noqa: B008
+    def tables(self, geometry=None):
         """Tables of the kernel.
 
-        Takes seconds: the library is asked about every character.
+        Takes seconds the first time: the library is asked about every character.
 
         Parameters
         ----------
-        geometry : Geometry
+        geometry : Geometry, optional
             Widths of the card's tables.
 
         Returns
@@ -194,15 +206,8 @@ class TokenRecipe:
         ValueError
             If the vocabulary does not fit the geometry.
         """
-        model, normalizer = self.parts["model"], self.parts["normalizer"]
-        characters = wordpiece.Characters.of(
-            normalizer["clean_text"], normalizer["handle_chinese_chars"],
-            normalizer["strip_accents"], normalizer["lowercase"])
-        return wordpiece.build(
-            characters, model["vocab"], self.special_tokens,
-            unknown=model["vocab"][model["unk_token"]],
-            prefix=model["continuing_subword_prefix"],
-            longest=model["max_input_chars_per_word"], geometry=geometry)
+        return _tables(json.dumps([self.parts["model"], self.parts["normalizer"],
+                                   self.special_tokens]), geometry or Geometry())
 
     def redo(self, text):
         """Tokens of a text, by the library.
