@@ -2,8 +2,9 @@
 """The kernels and the card, in Amaranth HDL.
 
 Modules that the driver shares with the hardware (:mod:`headrace.hw.status`,
-:mod:`headrace.hw.card.config`, :mod:`headrace.hw.card.jobs`, :mod:`headrace.hw.card.registers`)
-import neither Amaranth nor anything else that a host without it lacks.
+:mod:`headrace.hw.card.config`, :mod:`headrace.hw.card.jobs`, :mod:`headrace.hw.card.registers`,
+:mod:`headrace.hw.text.tables`) import neither Amaranth nor anything else that a host without
+it lacks.
 """
 
 __all__ = []

@@ -22,3 +22,11 @@ def photos():
         pytest.skip(f"no corpus at {corpus.FOLDER}")
     chosen.sort(key=lambda entry: entry["width"] * entry["height"])
     return [corpus.data(entry) for entry in chosen]
+
+
+@pytest.fixture(scope="session")
+def hashing_bench(tmp_path_factory):
+    """A Verilated text.Hashing; needs a C++ compiler and takes its time."""
+    pytest.importorskip("sklearn", reason="scikit-learn, the reference, is not installed")
+    from hashing_bench import HashingBench
+    return HashingBench(tmp_path_factory.mktemp("hashing"))

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from headrace.hashing import character_table
 from headrace.hw.status import Detail, Status
 from headrace.hw.text.hashing import Hashing, HashingConfig
 from headrace.hw.text.layout import CharacterWrite
-from headrace.hw.text.tables import EntryBits, TableImage, hashing_config, hashing_entries
+from headrace.hw.text.tables import EntryBits, hashing_config
 from verilated import compile_bench
 
 
@@ -38,7 +39,7 @@ class HashingBench:
             kernel, Path(__file__).parent / "hw" / "text" / "hashing.cpp", folder,
             defines=[f"CONFIG_WORDS={self.words}", f"WRITE_ADDRESS={write['address'].offset}"])
         self.table = folder / "table"
-        TableImage.pack(hashing_entries(), kernel.pages, EntryBits.WIDTH).tofile(self.table)
+        character_table(kernel.pages).tofile(self.table)
 
     def run(self, texts, *, stall=0.0, seed=1):
         source, results = self.folder / "texts", self.folder / "results"

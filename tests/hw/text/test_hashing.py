@@ -12,7 +12,7 @@ import pytest
 import corpus
 from headrace.hw.status import Detail, Status
 from headrace.hw.text.tables import EntryBits, TableImage, hashing_config, hashing_entries
-from hashing_bench import HashingBench, check
+from hashing_bench import check
 
 
 pytest.importorskip("sklearn", reason="scikit-learn, the reference, is not installed")
@@ -33,9 +33,9 @@ OPTIONS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def bench(tmp_path_factory):
-    return HashingBench(tmp_path_factory.mktemp("hashing"))
+@pytest.fixture
+def bench(hashing_bench):
+    return hashing_bench
 
 
 def files():
