@@ -119,12 +119,11 @@ int main(int, char** argv) {
 #ifdef PAYLOADS
             if (left < 0) left = lengths[sent];
             const int n = std::min(8, left);
-            uint64_t word = random();  // what is beyond the end does not matter
-            for (int b = 0; b < n; b++) put(reinterpret_cast<uint32_t*>(&word), 8 * b, 8,
-                                            texts[at + b]);
-            dut.i___05Fpayload[0] = uint32_t(word);
-            dut.i___05Fpayload[1] = uint32_t(word >> 32);
-            dut.i___05Fpayload[2] = n | (left <= 8) << 4;
+            uint32_t* word = &dut.i___05Fpayload[0];
+            for (int b = 0; b < 8; b++) {  // what is beyond the end must not matter
+                put(word, 8 * b, 8, b < n ? texts[at + b] : random());
+            }
+            word[2] = uint32_t(n | (left <= 8) << 4);
             at += n;
             left -= n;
             if (left == 0) { left = -1; sent++; }
