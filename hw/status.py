@@ -74,6 +74,7 @@ class Detail(enum.IntEnum):
     SIGMA = 81, "a capital sigma whose lower case depends on more than the card looks at"
     FEATURES = 82, "more different features than the card counts"
     COUNT = 83, "a feature that occurs more often than the card counts"
+    REORDER = 84, "combining marks that may have to change places"
 
     # Jobs
     KIND = 96, "an unknown kind of job"
