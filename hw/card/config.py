@@ -3,7 +3,7 @@
 
 import dataclasses
 
-from ..text.tables import SPARE_ROWS, EntryBits
+from ..text.tables import EntryBits, feature_limit
 from ..text.vocabulary import Geometry
 
 
@@ -70,6 +70,11 @@ class CardConfig:
                                  f"not {value!r}")
         if self.text_lanes not in range(17):
             raise ValueError(f"Text lanes must be within range(17), not {self.text_lanes!r}")
+
+    @property
+    def max_features(self):
+        """Most different features of a text."""
+        return feature_limit(self.feature_rows)
 
     @property
     def wordpiece(self):

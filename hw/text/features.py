@@ -8,14 +8,10 @@ from amaranth.lib.wiring import In, Out
 from .columns import COLUMN, Feature
 from .layout import Element, TextDone, TextError
 from .scan import Scanner
-from .tables import SPARE_ROWS
+from .tables import SPARE_ROWS, WAYS, feature_limit
 
 
-__all__ = ["WAYS", "FeatureTable"]
-
-
-#: Features of a row.
-WAYS = 4
+__all__ = ["FeatureTable"]
 
 
 class FeatureTable(wiring.Component):
@@ -63,7 +59,7 @@ class FeatureTable(wiring.Component):
         if not 2 <= count_bits <= 32:
             raise ValueError(f"Count_bits must be within range(2, 33), not {count_bits!r}")
         self.rows = rows
-        self.limit = WAYS * rows * 3 // 4 if limit is None else limit
+        self.limit = feature_limit(rows) if limit is None else limit
         if not 0 < self.limit < WAYS * rows:
             raise ValueError(f"Limit must be within range(1, {WAYS * rows}), not {limit!r}")
         self.count_bits = count_bits

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 
 
-__all__ = ["TableImage", "EntryBits", "hashing_entries", "COLUMN", "SPARE_ROWS",
+__all__ = ["TableImage", "EntryBits", "hashing_entries", "COLUMN", "WAYS", "SPARE_ROWS", "feature_limit",
            "column_config", "hashing_config"]
 
 
@@ -154,8 +154,15 @@ def hashing_entries():
 
 #: Bits of a column.
 COLUMN = 31
-#: Rows at the end of the table of features that are nobody's home.
+#: Features of a row of the table of features.
+WAYS = 4
+#: Rows at its end that are nobody's home.
 SPARE_ROWS = 32
+
+
+def feature_limit(rows):
+    """Most columns of a text in a table of so many ``rows``: three quarters of it."""
+    return WAYS * rows * 3 // 4
 
 
 def column_config(features, alternate_sign, rows):

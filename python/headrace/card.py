@@ -10,8 +10,10 @@ import threading
 import numpy as np
 
 from headrace.errors import CardError
+from headrace.hashing import vectorizer
 from headrace.hw.status import Detail, Status
 from headrace.recipe import Recipe
+from headrace.tokenizer import Tokenizer
 
 
 __all__ = ["Card", "ImagePrep", "Outcome", "Report"]
@@ -82,6 +84,37 @@ class Card(abc.ABC):
         list of Outcome
         """
 
+    def _hash(self, recipe, items):
+        """Features of texts for :class:`headrace.vectorizer.HashingVectorizer`.
+
+        Parameters
+        ----------
+        recipe : HashingRecipe
+        items : list of bytes
+
+        Returns
+        -------
+        list
+            Of each text its columns (ascending) and counts, :class:`Refused` if the card hands it
+            back, or None if scikit-learn is to do it from the start.
+        """
+        return [None] * len(items)
+
+    def _tokenize(self, recipe, items):
+        """Tokens of texts for :class:`headrace.tokenizer.Tokenizer`.
+
+        Parameters
+        ----------
+        recipe : TokenRecipe
+        items : list of bytes
+
+        Returns
+        -------
+        list of ndarray of uint32
+            None for a text that the library is to do.
+        """
+        return [None] * len(items)
+
     def _close(self):  # noqa: B027
         """Release what the card holds; called once."""
 
@@ -149,6 +182,50 @@ class Card(abc.ABC):
         """
         return ImagePrep(self, Recipe(resize, crop, filter, mean, std, dtype, layout))
 
+    def hashing_vectorizer(self, **options):
+        """scikit-learn's ``HashingVectorizer`` on this card; its matrices are equal to the bit.
+
+        Parameters
+        ----------
+        **options
+            scikit-learn's keyword arguments, see
+            :class:`headrace.vectorizer.HashingVectorizer`.
+
+        Returns
+        -------
+        HashingVectorizer
+            A scikit-learn transformer.
+
+        Raises
+        ------
+        ImportError
+            Without scikit-learn.
+        ValueError
+            If the card cannot honour an option.
+        """
+        return vectorizer(self, **options)
+
+    def tokenizer(self, tokenizer):
+        """A Hugging Face tokenizer on this card; its tokens are equal.
+
+        Parameters
+        ----------
+        tokenizer : path or tokenizers.Tokenizer
+            A ``tokenizer.json`` of a WordPiece model with BERT's pipeline.
+
+        Returns
+        -------
+        Tokenizer
+
+        Raises
+        ------
+        ImportError
+            Without ``tokenizers``.
+        ValueError
+            If the card cannot do what the tokenizer does.
+        """
+        return Tokenizer(self, tokenizer)
+
     # Everything else
 
     @property
@@ -193,13 +270,9 @@ class Card(abc.ABC):
         state = ", closed" if self._closed else ""
         return f"<headrace card {self.name!r}, fallback={self.fallback!r}{state}>"
 
-    def _results(self, recipe, items, targets, errors="raise"):
-        if errors not in ("raise", "return"):
-            raise ValueError(f"Errors must be one of raise, return, not {errors!r}")
-        if self._closed:
-            raise CardError(f"Card must be open, not closed: {self!r}")
-        outcomes = self._process(recipe, items, targets) if items else []
-        reports = self._local.last = [outcome.report for outcome in outcomes]
+    def _note(self, reports):
+        """Count the items of a call."""
+        self._local.last = reports
         with self._tally_lock:
             for report in reports:
                 self._tally["items"] += 1
@@ -207,6 +280,15 @@ class Card(abc.ABC):
                 self._tally["failures"] += report.error is not None
                 if report.status is not Status.OK:
                     self._tally[f"{report.status.name}/{report.detail.name}"] += 1
+
+    def _results(self, recipe, items, targets, errors="raise"):
+        if errors not in ("raise", "return"):
+            raise ValueError(f"Errors must be one of raise, return, not {errors!r}")
+        if self._closed:
+            raise CardError(f"Card must be open, not closed: {self!r}")
+        outcomes = self._process(recipe, items, targets) if items else []
+        reports = [outcome.report for outcome in outcomes]
+        self._note(reports)
         if errors == "raise":
             for report in reports:
                 if report.error is not None:

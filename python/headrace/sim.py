@@ -2,6 +2,7 @@
 """The simulated card: the RTL in this process, driven as a card on a bus would be."""
 
 import collections
+import dataclasses
 import threading
 
 import numpy as np
@@ -11,11 +12,13 @@ from headrace.arena import Arena
 from headrace.card import Card, Outcome, Report, check_target
 from headrace.cpu import redo
 from headrace.errors import CardError, ItemError
+from headrace.hashing import Refused
 from headrace.header import image_size
 from headrace.hw.card import registers
 from headrace.hw.card.config import BUS, CONFIGS
 from headrace.hw.card.jobs import COMPLETION, JOB, RECIPE, RECIPE_BYTES, Kind
 from headrace.hw.status import Detail, Status
+from headrace.sim_text import TextWork
 
 
 __all__ = ["SimCard"]
@@ -61,6 +64,7 @@ class SimCard(Card):
         self._rtl = _sim.Card(memory, PATIENCE)
         self._rtl.configure(stalls, latency, seed)
         self._recipes = collections.OrderedDict()  # numbers of the loaded ones, oldest use first
+        self._texts = TextWork(self.config, self._rtl.memory, self._run)
         self._enable()
 
     def __reduce__(self):
@@ -116,6 +120,7 @@ class SimCard(Card):
             # The next request finds a card as good as new.
             rtl.reset()
             self._recipes.clear()
+            self._texts.forget()
             self._enable()
             if isinstance(error, _sim.Stuck):
                 raise CardError(f"The simulated card is stuck: {error}") from error
@@ -169,6 +174,45 @@ class SimCard(Card):
                     outcomes[n] = Outcome(None, Report(outcome.status, outcome.detail,
                                                        outcome.cycles, error=error))
         return outcomes
+
+    # Texts
+
+    @property
+    def max_n(self):
+        """Most words of an n-gram."""
+        return self.config.max_ngram
+
+    def _hash(self, recipe, items):
+        outcomes = self._do_texts(self._texts.hash, recipe, items)
+        return [Refused(outcome.status, outcome.detail) if isinstance(outcome, Report) else outcome
+                for outcome in outcomes]
+
+    def _tokenize(self, recipe, items):
+        outcomes = self._do_texts(self._texts.tokenize, recipe, items)
+        if self.fallback == "raise":
+            for n, outcome in enumerate(outcomes):
+                if isinstance(outcome, Report):
+                    raise ItemError(outcome.status, outcome.detail, n)
+        return [None if isinstance(outcome, Report) else outcome for outcome in outcomes]
+
+    def _do_texts(self, work, recipe, items):
+        """Results of texts; a Report instead for those that the card handed back."""
+        with self._lock:
+            self._check_open()
+            outcomes = work(recipe, items)
+        redone = self.fallback == "cpu"
+        reports = []
+        for n, outcome in enumerate(outcomes):
+            if isinstance(outcome, Report):
+                error = None if redone else ItemError(outcome.status, outcome.detail, n)
+                reports.append(dataclasses.replace(outcome, fallback=redone, error=error))
+            else:
+                outcomes[n], report = outcome
+                reports.append(report)
+        self._note(reports)
+        return outcomes
+
+    # Images
 
     def _round(self, recipe, items, targets, waiting, outcomes):
         """As many of the waiting items as the memory holds; a Report for those that failed."""

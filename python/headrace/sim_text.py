@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Texts on the simulated card: recipes and tables that it holds, jobs and their results."""
+
+import collections
+
+import numpy as np
+
+from headrace.arena import Arena
+from headrace.card import Report
+from headrace.hashing import character_table
+from headrace.hw.card.config import BUS
+from headrace.hw.card.jobs import (
+    JOB, TABLE_RECORD, TABLE_RECORD_BYTES, TEXT_RECIPE, Kernel, Kind, TextTable)
+from headrace.hw.status import Detail, Status
+from headrace.hw.text.tables import TableImage
+
+
+__all__ = ["TextWork"]
+
+
+#: Items of one round of jobs.
+ROUND = 256
+#: Request number of loads.
+LOADING = 0xFFFFFFFF
+
+#: A record of a table as numpy writes it.
+RECORD = np.dtype({
+    "names": list(TABLE_RECORD.fields),
+    "formats": [f"<u{size}" for _, size in TABLE_RECORD.fields.values()],
+    "offsets": [offset for offset, _ in TABLE_RECORD.fields.values()],
+    "itemsize": TABLE_RECORD_BYTES})
+
+
+def records(table, addresses, data):
+    """Bytes that write ``data`` to ``addresses`` of tables."""
+    out = np.zeros(len(data), RECORD)
+    out["table"], out["address"], out["data"] = table, addresses, data
+    return out.tobytes()
+
+
+class TextWork:
+    """What a card does with texts. Used by :class:`headrace.sim.SimCard` under its lock.
+
+    Parameters
+    ----------
+    config : CardConfig
+    memory
+        Of the card.
+    run
+        Function of packed jobs and a free address for them; completions by request.
+    """
+
+    def __init__(self, config, memory, run):
+        self.config = config
+        self.memory = memory
+        self.run = run
+        self.forget()
+
+    def forget(self):
+        """The card was reset: it holds nothing."""
+        self._recipes = collections.OrderedDict()  # numbers of the loaded ones, oldest use first
+        self._hashing_loaded = False
+        self._vocabulary = None
+
+    def hash(self, recipe, items):
+        """Columns and counts of each text, or a :class:`Report` of why not."""
+        low, high = recipe.ngram_range
+        limit = self.config.max_features
+
+        def room(length):
+            words = length // 3 + 1  # two characters and a separator each
+            return 8 * min(words * (high - low + 1), limit)
+
+        def collect(raw):
+            pairs = raw.view("<u4").reshape(-1, 2)
+            return pairs[:, 0], pairs[:, 1].view("<i4")
+
+        fields = recipe.config(self.config.feature_rows, self.config.max_ngram)
+        return self._work(Kernel.HASHING, fields, self._hashing_tables, items, room, collect)
+
+    def tokenize(self, recipe, items):
+        """Tokens of each text, or a :class:`Report` of why not."""
+        tables = recipe.tables(self.config.wordpiece)
+        return self._work(Kernel.WORDPIECE, {}, lambda: self._wordpiece_tables(tables), items,
+                          lambda length: 4 * (2 * length + 1), lambda raw: raw.view("<u4"))
+
+    # Tables and recipes
+
+    def _hashing_tables(self):
+        """Records to load, and a function that notes that they are."""
+        if self._hashing_loaded:
+            return b"", lambda: None
+        image = character_table(self.config.pages)
+
+        def note():
+            self._hashing_loaded = True
+
+        return records(TextTable.CHARACTERS + Kernel.HASHING, np.arange(len(image)), image), note
+
+    def _wordpiece_tables(self, tables):
+        if self._vocabulary is tables:
+            return b"", lambda: None
+        image = TableImage.pack(tables.entries, self.config.pages, self.config.entry_width)
+        writes = tables.writes()
+        self._vocabulary = None  # from now on the card's tables are a mixture
+
+        def note():
+            self._vocabulary = tables
+
+        return (records(TextTable.CHARACTERS + Kernel.WORDPIECE, np.arange(len(image)), image)
+                + records(TextTable.WORDPIECE + writes[:, 0], writes[:, 1], writes[:, 2])), note
+
+    def _recipe_job(self, kernel, fields, arena):
+        """Number of a recipe, and the jobs that load it."""
+        key = (kernel, *sorted(fields.items()))
+        if key in self._recipes:
+            self._recipes.move_to_end(key)
+            return self._recipes[key], []
+        number = len(self._recipes)
+        if number == self.config.recipes:
+            number = self._recipes.popitem(last=False)[1]
+        self._recipes[key] = number
+        at = arena.take(BUS)
+        self.memory.write(at, TEXT_RECIPE.pack(kernel=kernel, **fields))
+        return number, [JOB.pack(kind=Kind.LOAD_TEXT, recipe=number, request=LOADING, payload=at,
+                                 length=BUS)]
+
+    # Rounds
+
+    def _work(self, kernel, fields, tables, items, room, collect):
+        outcomes = [None] * len(items)
+        waiting = collections.deque(range(len(items)))
+        while waiting:
+            self._round(kernel, fields, tables, items, room, collect, waiting, outcomes)
+        return outcomes
+
+    def _round(self, kernel, fields, tables, items, room, collect, waiting, outcomes):
+        """As many of the waiting texts as the memory holds."""
+        arena = Arena(0, self.memory.size, BUS)
+        address = arena.take(2 * (ROUND + 2) * BUS)
+        number, jobs = self._recipe_job(kernel, fields, arena)
+        table, note = tables()
+        if table:
+            at = arena.take(len(table))
+            self.memory.write(at, table)
+            jobs.append(JOB.pack(kind=Kind.TABLE, request=LOADING, payload=at,
+                                 length=len(table)))
+        results = {}
+        while waiting and len(results) < ROUND:
+            n = waiting[0]
+            capacity, start = room(len(items[n])), arena.next
+            at, result = arena.take(len(items[n])), arena.take(capacity)
+            if at is None or result is None or capacity >= 1 << 32:
+                arena.next = start
+                if results:
+                    break
+                outcomes[n] = Report(Status.NO_ROOM, Detail.CAPACITY)
+                waiting.popleft()
+                continue
+            self.memory.write(at, items[n])
+            jobs.append(JOB.pack(kind=Kind.TEXT, recipe=number, request=n, payload=at,
+                                 length=len(items[n]), result=result, capacity=capacity))
+            results[n] = result
+            waiting.popleft()
+        completions = self.run(jobs, address)
+        note()
+        for n, result in results.items():
+            done = completions[n]
+            status = Status(done["status"])
+            if status is Status.OK:
+                raw = np.empty(done["bytes"], np.uint8)
+                self.memory.read_into(result, raw)
+                outcomes[n] = collect(raw), Report(cycles=done["cycles"])
+            else:
+                outcomes[n] = Report(status, Detail(done["detail"]), done["cycles"])
