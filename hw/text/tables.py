@@ -7,17 +7,17 @@ import sys
 import numpy as np
 
 
-__all__ = ["TableImage", "EntryBits", "hashing_entries", "COLUMN", "WAYS", "SPARE_ROWS", "feature_limit",
-           "column_config", "hashing_config"]
+__all__ = ["TableImage", "EntryBits", "hashing_entries", "COLUMN", "WAYS", "SPARE_ROWS",
+           "feature_limit", "column_config", "hashing_config"]
 
 
 #: Code points of a page.
 PAGE = 64
 #: Code points of a plane.
 PLANE = 0x10000
-#: Root of each plane, in pages from the start of the root; planes not listed share the last.
-ROOTS = {0: 0, 1: 1, 2: 2, 3: 3, 14: 4}
-OTHER_ROOT = 5
+#: Part of the root for each plane; the private use planes share one, and those not listed the last.
+ROOTS = {0: 0, 1: 1, 2: 2, 3: 3, 14: 4, 15: 5, 16: 5}
+OTHER_ROOT = 6
 ROOT_WORDS = (OTHER_ROOT + 1) * (PLANE // PAGE)
 #: Where the ASCII entries and the pages begin in a table image.
 ASCII_AT = ROOT_WORDS
@@ -30,8 +30,8 @@ class TableImage:
     =====================  ======================================================================
     address                word
     =====================  ======================================================================
-    0 to 17FF              page of 64 code points each: planes 0, 1, 2, 3, 14, and all others
-    1800 to 187F           entries of the ASCII characters
+    0 to 1BFF              page of 64 code points each: planes 0, 1, 2, 3, 14, 15 and 16, others
+    1C00 to 1C7F           entries of the ASCII characters
     2000 to 2000 + 64 n    entries of the n pages
     =====================  ======================================================================
     """
@@ -58,7 +58,7 @@ class TableImage:
         ------
         ValueError
             If there are more pages than ``pages``, an entry is wider than ``width``, or the
-            planes that share a root (4 to 13, 15 and 16) differ.
+            planes that share a root (4 to 13; 15 and 16) differ.
         """
         entries = np.asarray(entries)
         if entries.shape != (17 * PLANE,):
@@ -68,9 +68,11 @@ class TableImage:
                              f"not {int(entries.min())} to {int(entries.max())}")
         planes = entries.astype(np.uint32).reshape(17, PLANE)
         others = np.delete(planes, list(ROOTS), axis=0)
-        if (others != others[0]).any():
-            raise ValueError("Planes 4 to 13, 15 and 16 must be equal")
-        rows = np.concatenate([planes[list(ROOTS)], others[:1]]).reshape(-1, PAGE)
+        if (others != others[0]).any() or (planes[15] != planes[16]).any():
+            raise ValueError("Planes 4 to 13, and planes 15 and 16, must be equal")
+        firsts = {root: plane for plane, root in reversed(ROOTS.items())}
+        rows = np.concatenate([planes[[firsts[root] for root in range(OTHER_ROOT)]], others[:1]])
+        rows = rows.reshape(-1, PAGE)
         different, page = np.unique(rows, axis=0, return_inverse=True)
         if len(different) > pages:
             raise ValueError(f"Pages must be at most {pages}, not {len(different)}")

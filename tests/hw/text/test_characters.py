@@ -146,8 +146,8 @@ def test_image_of_unicode():
     """A table that says something about every code point."""
     kinds = sorted({unicodedata.category(chr(code)) for code in range(0x110000)})
     table = np.array([kinds.index(unicodedata.category(chr(code))) for code in range(0x110000)])
-    # Private use is no category of its own, nor are surrogates and noncharacters.
-    table[np.isin(table, [kinds.index("Co"), kinds.index("Cn"), kinds.index("Cs")])] = 0
+    # Surrogates and noncharacters are no categories of their own.
+    table[np.isin(table, [kinds.index("Cn"), kinds.index("Cs")])] = 0
     image = TableImage.pack(table, 512, 5)
     assert np.array_equal(CharacterMap.compute(image, np.arange(0x110000)), table)
 
@@ -155,10 +155,12 @@ def test_image_of_unicode():
 def test_image_limits():
     table = np.zeros(0x110000, int)
     assert len(TableImage.pack(table, 1, 1)) == 0x2000 + 64
-    table[0x40000] = 1
-    with pytest.raises(ValueError, match="^Planes 4 to 13, 15 and 16 must be equal"):
-        TableImage.pack(table, 9, 1)
-    table[0x40000] = 0
+    for code in (0x40000, 0xf0000):
+        table[:] = 0
+        table[code] = 1
+        with pytest.raises(ValueError, match="^Planes 4 to 13, and planes 15 and 16, must be eq"):
+            TableImage.pack(table, 9, 1)
+    table[:] = 0
     table[0x2ffff] = 2
     with pytest.raises(ValueError, match=r"^Entries must be within range\(2\), not 0 to 2"):
         TableImage.pack(table, 9, 1)
