@@ -11,7 +11,7 @@ from PIL import Image
 from tqdm import tqdm
 
 import headrace
-from headrace import bench, demo
+from headrace import bench, bench_text, demo
 from headrace.recipe import DTYPES, FILTERS, LAYOUTS
 
 
@@ -33,6 +33,12 @@ def size(text):
 def numbers(text):
     """``a,b,c``."""
     return tuple(float(number) for number in text.split(","))
+
+
+def ngrams(text):
+    """``low,high``."""
+    low, high = map(int, text.split(","))
+    return low, high
 
 
 def read(paths):
@@ -79,6 +85,13 @@ def tensor_picture(prep, tensors):
     return canvas
 
 
+def report_fallbacks(counters):
+    """Say how many items the CPU did, and why."""
+    if counters["fallbacks"]:
+        print(f"{counters['fallbacks']} of them done again on the CPU: "
+              + ", ".join(f"{count} {name}" for name, count in counters["statuses"].items()))
+
+
 def report_failures(paths, results):
     """Name each failed file with its reason; return the exit code."""
     for path, result in zip(paths, results):
@@ -109,9 +122,7 @@ def run(args):
     shapes = ", ".join(sorted({"x".join(map(str, tensor.shape)) for tensor in good}))
     print(f"{len(good)} of {len(results)} images on card {card.name}"
           + (f": {dtype} {shapes}" if good else ""))
-    if counters["fallbacks"]:
-        print(f"{counters['fallbacks']} of them done again on the CPU: "
-              + ", ".join(f"{count} {name}" for name, count in counters["statuses"].items()))
+    report_fallbacks(counters)
     return report_failures(args.files, results)
 
 
@@ -128,6 +139,55 @@ def decode(args):
     return 0
 
 
+def texts_of(paths):
+    """Contents of the files that can be read, and the exceptions of the others, in order."""
+    data = list(read(paths))
+    return data, [item for item in data if not isinstance(item, Exception)]
+
+
+def tokenize(args):
+    data, texts = texts_of(args.files)
+    with headrace.open(args.card, fallback=args.fallback) as card:
+        tokenizer = card.tokenizer(args.tokenizer)
+        rows = iter(tokenizer.each(texts, add_special_tokens=args.special))
+        results = [item if isinstance(item, Exception) else next(rows) for item in data]
+        counters = card.counters()
+    good = [row for row in results if not isinstance(row, Exception)]
+    if args.output:
+        np.savez(args.output, ids=np.concatenate([np.zeros(0, np.uint32), *good]),
+                 offsets=np.cumsum([0, *map(len, good)]))
+    print(f"{len(good)} of {len(results)} texts on card {card.name}: "
+          f"{sum(map(len, good))} tokens")
+    report_fallbacks(counters)
+    return report_failures(args.files, results)
+
+
+def hash_texts(args):
+    data, texts = texts_of(args.files)
+    with headrace.open(args.card, fallback=args.fallback) as card:
+        vectorizer = card.hashing_vectorizer(
+            n_features=args.features, ngram_range=args.ngrams, decode_error=args.decode_error)
+        results, rows = [], []
+        for item in data:
+            if not isinstance(item, Exception):
+                try:
+                    rows.append(vectorizer.transform([item]))
+                    item = rows[-1]
+                except ValueError as error:  # not UTF-8, or handed back
+                    item = error
+            results.append(item)
+        counters = card.counters()
+    if args.output:
+        from scipy import sparse
+        matrix = sparse.vstack(rows, "csr") if rows else sparse.csr_matrix((0, args.features))
+        np.savez(args.output, data=matrix.data, indices=matrix.indices, indptr=matrix.indptr,
+                 shape=matrix.shape, format="csr")
+    print(f"{len(rows)} of {len(results)} texts on card {card.name}: "
+          f"{sum(row.nnz for row in rows)} features in {args.features} columns")
+    report_fallbacks(counters)
+    return report_failures(args.files, results)
+
+
 def list_cards(args):
     for name, text in headrace.cards().items():
         print(f"{name:8} {text}")
@@ -135,8 +195,11 @@ def list_cards(args):
 
 
 def run_bench(args):
-    figures = bench.jpeg(args.files)
-    print(json.dumps(figures, indent=2) if args.json else bench.table(figures))
+    if args.lane == "jpeg":
+        figures, table = bench.jpeg(args.files), bench.table
+    else:
+        figures, table = bench_text.text(args.files, args.tokenizer), bench_text.table
+    print(json.dumps(figures, indent=2) if args.json else table(figures))
     return 0
 
 
@@ -179,12 +242,32 @@ def parser():
     sub.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.png|FILE.npy")
     card_options(sub)
 
+    sub = verb("tokenize", tokenize, "Turn texts into tokens, one text a file.")
+    sub.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    sub.add_argument("--tokenizer", type=Path, required=True, metavar="tokenizer.json")
+    sub.add_argument("--special", action="store_true",
+                     help="put the post-processor's tokens around each text")
+    sub.add_argument("-o", "--output", type=Path, metavar="FILE.npz",
+                     help="arrays ids and offsets")
+    card_options(sub)
+
+    sub = verb("hash", hash_texts, "Count hashed words, one text a file, as scikit-learn does.")
+    sub.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    sub.add_argument("--features", type=int, default=1 << 20, metavar="N")
+    sub.add_argument("--ngrams", type=ngrams, default=(1, 1), metavar="LOW,HIGH")
+    sub.add_argument("--decode-error", choices=("strict", "ignore", "replace"), default="strict")
+    sub.add_argument("-o", "--output", type=Path, metavar="FILE.npz",
+                     help="a matrix for scipy.sparse.load_npz")
+    card_options(sub)
+
     verb("cards", list_cards, "List the cards that can be opened.")
 
     sub = verb("bench", run_bench, "Measure the simulated card, in cycles.")
-    sub.add_argument("lane", choices=("jpeg",))
+    sub.add_argument("lane", choices=("jpeg", "text"))
     sub.add_argument("files", nargs="+", type=Path, metavar="FILE")
     sub.add_argument("--json", action="store_true")
+    sub.add_argument("--tokenizer", type=Path, metavar="tokenizer.json",
+                     help="measure WordPiece too (text)")
 
     sub = verb("demo", run_demo, "Show one photo's way from JPEG to tensor.")
     sub.add_argument("file", type=Path, metavar="FILE")
@@ -198,7 +281,7 @@ def main(argv=None):
     args = parser().parse_args(argv)
     try:
         return args.function(args)
-    except (headrace.HeadraceError, OSError, ValueError) as error:
+    except (headrace.HeadraceError, ImportError, OSError, ValueError) as error:
         print(f"headrace: {error}", file=sys.stderr)
         return 1
 

@@ -189,11 +189,8 @@ class SimCard(Card):
 
     def _tokenize(self, recipe, items):
         outcomes = self._do_texts(self._texts.tokenize, recipe, items)
-        if self.fallback == "raise":
-            for n, outcome in enumerate(outcomes):
-                if isinstance(outcome, Report):
-                    raise ItemError(outcome.status, outcome.detail, n)
-        return [None if isinstance(outcome, Report) else outcome for outcome in outcomes]
+        return [report.error if isinstance(outcome, Report) else outcome
+                for outcome, report in zip(outcomes, self.last)]
 
     def _do_texts(self, work, recipe, items):
         """Results of texts; a Report instead for those that the card handed back."""

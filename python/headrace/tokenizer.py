@@ -236,8 +236,8 @@ class Tokenizer:
     Parameters
     ----------
     card : Card
-        Its ``_tokenize(recipe, items)`` takes texts as bytes and returns for each an ndarray of
-        uint32, or None if the CPU must do it.
+        Its ``_tokenize(recipe, items)`` takes texts as bytes and returns a list: of each text an
+        ndarray of uint32, None if the CPU must do it, or the exception that it failed with.
     tokenizer : path, tokenizers.Tokenizer or TokenRecipe
         A ``tokenizer.json``: WordPiece, ``BertNormalizer`` with any options, and
         ``BertPreTokenizer``.
@@ -260,6 +260,28 @@ class Tokenizer:
         self.recipe = (tokenizer if isinstance(tokenizer, TokenRecipe)
                        else TokenRecipe.read(tokenizer))
 
+    def each(self, texts, *, add_special_tokens=False, errors="return"):
+        """Tokens of each text.
+
+        Parameters
+        ----------
+        texts, add_special_tokens
+            As of :meth:`ragged`.
+        errors : "return" or "raise"
+            Whether the exception of a text that fails stands in place of its tokens, or is raised.
+
+        Returns
+        -------
+        list of ndarray of uint32
+        """
+        rows = self._rows(texts, errors)
+        if not add_special_tokens:
+            return rows
+        before, behind = (np.array([token for token, _ in part], np.uint32)
+                          for part in (self.recipe.before, self.recipe.behind))
+        return [row if isinstance(row, Exception) else np.concatenate([before, row, behind])
+                for row in rows]
+
     def ragged(self, texts, *, add_special_tokens=False):
         """Tokens of all texts, one text behind the other.
 
@@ -280,11 +302,7 @@ class Tokenizer:
         UnicodeError
             If a text has no UTF-8 form, or is malformed.
         """
-        rows = self._rows(texts)
-        if add_special_tokens:
-            before, behind = (np.array([token for token, _ in part], np.uint32)
-                              for part in (self.recipe.before, self.recipe.behind))
-            rows = [np.concatenate([before, row, behind]) for row in rows]
+        rows = self.each(texts, add_special_tokens=add_special_tokens, errors="raise")
         offsets = np.zeros(len(rows) + 1, np.int64)
         np.cumsum([len(row) for row in rows], out=offsets[1:])
         return np.concatenate([np.zeros(0, np.uint32), *rows]), offsets
@@ -350,13 +368,23 @@ class Tokenizer:
                              f"not {max_length!r}")
         return length - around if truncation else None
 
-    def _rows(self, texts):
-        """Tokens of each text."""
+    def _rows(self, texts, errors="raise"):
+        """Tokens of each text, or its exception."""
+        if errors not in ("return", "raise"):
+            raise ValueError(f"Errors must be one of return, raise, not {errors!r}")
         if _is_text(texts):
             raise ValueError(f"Texts must be a list, not {type(texts).__name__}")
         items = [_as_bytes(text) for text in texts]
         rows = self.card._tokenize(self.recipe, items) if items else []
-        return [self.recipe.redo(item) if row is None else row for item, row in zip(items, rows)]
+        for n, row in enumerate(rows):
+            if row is None:
+                try:
+                    rows[n] = self.recipe.redo(items[n])
+                except UnicodeError as error:
+                    rows[n] = error
+            if errors == "raise" and isinstance(rows[n], Exception):
+                raise rows[n]
+        return rows
 
     def _fill(self, rows, padding, max_length, add_special_tokens):
         """Rows with what belongs around them, and padding, by the name of each result."""
