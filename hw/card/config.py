@@ -66,8 +66,8 @@ class CardConfig:
                            ("image_lanes", 16), ("max_ngram", 8)):
             value = getattr(self, name)
             if not isinstance(value, int) or not 1 <= value <= most:
-                raise ValueError(f"{name.replace('_', ' ').capitalize()} must be within range(1, {most + 1}), "
-                                 f"not {value!r}")
+                text = name.replace("_", " ").capitalize()
+                raise ValueError(f"{text} must be within range(1, {most + 1}), not {value!r}")
         if self.text_lanes not in range(17):
             raise ValueError(f"Text lanes must be within range(17), not {self.text_lanes!r}")
 
@@ -98,5 +98,6 @@ class CardConfig:
 CONFIGS = {
     "sim": CardConfig(),
     "small": CardConfig(contexts=1, lines=1, max_width=1024, max_side=2048, max_taps=64,
-                        source_rows=16, intermediate_bits=11, output_bits=9, recipes=2),
+                        source_rows=16, intermediate_bits=11, output_bits=9, recipes=2,
+                        text_lanes=0),
 }

@@ -75,9 +75,9 @@ class Record:
                 for name, (offset, size) in self.fields.items()}
 
 
-#: A job. ``payload`` must be a multiple of 64, and so must ``result`` of a text. If ``height`` and ``width`` are not zero, the
-#: payload is that many rows of RGB pixels, each padded to a multiple of 8 pixels. ``capacity`` is
-#: the room at ``result``, in bytes.
+#: A job. ``payload`` must be a multiple of 64, and so must ``result`` of a text. If ``height`` and
+#: ``width`` are not zero, the payload is that many rows of RGB pixels, each padded to a multiple of
+#: 8 pixels. ``capacity`` is the room at ``result``, in bytes.
 JOB = Record(kind=1, recipe=1, _0=2, request=4, payload=8, length=4, height=2, width=2,
              result=8, capacity=4)
 

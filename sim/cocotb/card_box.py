@@ -13,11 +13,15 @@ from cocotb.triggers import ClockCycles, RisingEdge, with_timeout
 from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiRam
 from headrace.hw.card import registers
 from headrace.hw.card.config import BUS
-from headrace.hw.card.jobs import COMPLETION, JOB, RECIPE, RECIPE_BYTES, Kind
+from headrace.hw.card.jobs import (
+    COMPLETION, JOB, RECIPE, RECIPE_BYTES, TEXT_RECIPE, Kernel, Kind, TextTable)
 from headrace.hw.status import Detail, Status
+from headrace.hw.text.tables import EntryBits, TableImage, hashing_config, hashing_entries
+from headrace.sim_text import records
 
 
 JOBS, COMPLETIONS, TABLES, PAYLOADS, RESULTS = 0x0, 0x2000, 0x4000, 0x8000, 0x80000
+CHARACTERS = 0x100000
 RNG = np.random.default_rng(3)
 
 
@@ -35,7 +39,7 @@ class Host:
         self.control = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axi_control"), dut.ap_clk,
                                      dut.ap_rst_n, reset_active_level=False)
         self.ram = AxiRam(AxiBus.from_prefix(dut, "m_axi_gmem"), dut.ap_clk, dut.ap_rst_n,
-                          reset_active_level=False, size=1 << 20)
+                          reset_active_level=False, size=1 << 21)
         if stall:
             channels = [self.ram.write_if.aw_channel, self.ram.write_if.w_channel,
                         self.ram.write_if.b_channel, self.ram.read_if.ar_channel,
@@ -171,3 +175,65 @@ async def scenario(dut):
 
     # A batch without jobs is over at once.
     assert await host.run([]) == {}
+
+
+@cocotb.test(skip=not int(os.environ.get("HEADRACE_TEXTS", "0")))
+async def texts_are_exact(dut):
+    """Texts, good and bad, between images: features as scikit-learn has them."""
+    await with_timeout(text_scenario(dut), 4, "ms")
+
+
+async def text_scenario(dut):
+    from sklearn.feature_extraction.text import HashingVectorizer
+    cocotb.start_soon(Clock(dut.ap_clk, 10, "ns").start())
+    host = Host(dut, float(os.environ.get("HEADRACE_STALL", "0")))
+    await host.reset()
+    pages, rows, max_n = (int(os.environ[f"HEADRACE_{name}"]) for name in (
+        "PAGES", "ROWS", "MAX_N"))
+    image = TableImage.pack(hashing_entries(), pages, EntryBits.WIDTH)
+    table = records(TextTable.CHARACTERS + Kernel.HASHING, np.arange(len(image)), image)
+    host.ram.write(CHARACTERS, table)
+    options = dict(n_features=1000, ngram_range=(1, 2))
+    host.ram.write(TABLES + 0x3000, TEXT_RECIPE.pack(kernel=Kernel.HASHING, **hashing_config(
+        options["n_features"], options["ngram_range"], rows=rows, max_n=max_n)))
+    pixels = RNG.integers(0, 256, (9, 16, 3), np.uint8)
+    host.ram.write(PAYLOADS + 0x10000, jpeg(pixels))
+    jobs = [JOB.pack(kind=Kind.TABLE, request=200, payload=CHARACTERS, length=len(table)),
+            JOB.pack(kind=Kind.TEXT, request=201, recipe=1),
+            JOB.pack(kind=Kind.LOAD_TEXT, request=202, recipe=1, payload=TABLES + 0x3000,
+                     length=BUS),
+            host.recipe(0, 203, np.tile(np.arange(256), (3, 1)), interleaved=1, raw=1)]
+    texts = ["", "Words of ÉTÉ, words of words", "a b c", "x" * 300, "Привет, мир! ΟΔΟΣ",
+             "end of it", "one two three four five six seven eight nine ten", "\xff"]
+    for n, text in enumerate(texts):
+        data = text.encode("latin-1" if n == len(texts) - 1 else "utf-8")
+        at = PAYLOADS + 0x400 * n
+        host.ram.write(at, data)
+        jobs.append(JOB.pack(kind=Kind.TEXT, request=n, recipe=1, payload=at, length=len(data),
+                             result=RESULTS + 0x400 * n, capacity=40 if n == 6 else 0x400))
+        jobs.append(JOB.pack(kind=Kind.IMAGE, request=100 + n, payload=PAYLOADS + 0x10000,
+                             length=len(jpeg(pixels)), result=RESULTS + 0x8000 + 0x400 * n,
+                             capacity=pixels.size))
+    jobs += [JOB.pack(kind=Kind.TEXT, request=204, recipe=1, result=4),
+             JOB.pack(kind=Kind.TABLE, request=205, payload=CHARACTERS, length=24)]
+    expected = HashingVectorizer(norm=None, **options).transform(texts[:-1])
+    decoded = np.array(Image.open(io.BytesIO(jpeg(pixels)))).tobytes()
+
+    done = await host.run(jobs)
+    details = {201: Detail.RECIPE, 204: Detail.ALIGNMENT, 205: Detail.LENGTH}
+    for request, detail in details.items():
+        assert (done[request]["status"], done[request]["detail"]) == (Status.BAD_JOB, detail)
+    for n in range(len(texts)):
+        at = RESULTS + 0x400 * n
+        assert done[100 + n]["status"] == Status.OK
+        assert host.ram.read(at + 0x8000, pixels.size) == decoded
+        if n == 6:
+            assert (done[n]["status"], done[n]["detail"]) == (Status.NO_ROOM, Detail.CAPACITY)
+        elif n == len(texts) - 1:
+            assert (done[n]["status"], done[n]["detail"]) == (Status.CORRUPT, Detail.UTF8)
+        else:
+            assert done[n]["status"] == Status.OK, (n, done[n])
+            found = np.frombuffer(host.ram.read(at, done[n]["bytes"]), "<i4").reshape(-1, 2)
+            row = expected[n]
+            assert found[:, 0].tolist() == row.indices.tolist()
+            assert found[:, 1].tolist() == row.data.tolist()
