@@ -34,12 +34,12 @@ class Intake(wiring.Component):
     ----------
     width : int
         Bits of a beat.
-    lossy : bool
-        A beat without room is lost, and with it the frame, instead of waiting.
 
     Members
     -------
     i : :py:`In(stream.Signature(Frame(width)))`
+    lossy : :py:`In(1)`
+        A beat without room is lost, and with it the frame, instead of waiting.
     room : :py:`In(1)`
         A frame may begin, a beat may be written. May come late: three beats and two frames.
     accept, begin : :py:`Out(1)`
@@ -54,10 +54,10 @@ class Intake(wiring.Component):
         frame's end is not defined.
     """
 
-    def __init__(self, width, *, lossy=False):
-        self.width, self.lossy = width, lossy
+    def __init__(self, width):
+        self.width = width
         super().__init__({
-            "i": In(stream.Signature(Frame(width))), "room": In(1),
+            "i": In(stream.Signature(Frame(width))), "lossy": In(1), "room": In(1),
             "accept": Out(1), "begin": Out(1),
             "write": Out(1), "data": Out(width),
             "covered_valid": Out(1), "covered": Out(Covered(width)),
@@ -74,7 +74,7 @@ class Intake(wiring.Component):
         stopped = Signal(FrameEnd(self.width))  # flags so far
         flags = Signal(FrameEnd(self.width))
         m.d.comb += [
-            self.i.ready.eq(1 if self.lossy else self.room),
+            self.i.ready.eq(self.lossy | self.room),
             taken.eq(self.i.valid & self.i.ready),
             here.eq(Mux(first, 0, index)),
             flags.error.eq(i.error | (stopped.error & ~first)),
