@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The receiving side against scapy: what must come out, to the byte, and how often each outcome occurs."""
+"""The receiving side: what must come out, to the byte, and how often each outcome occurs."""
 
 import os
 import random
