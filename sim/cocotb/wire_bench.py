@@ -14,8 +14,8 @@ from headrace.hw.wire.axis import FromAxi, ToAxi
 from headrace.hw.wire.station import Station
 
 
-__all__ = ["Ports", "pack", "unpack", "beats", "frames_of", "reset", "Bench", "MAC", "IP", "PEER_MAC",
-           "PEER_IP", "mac_text", "ip_text"]
+__all__ = ["Ports", "pack", "unpack", "beats", "frames_of", "reset", "Bench", "MAC", "IP",
+           "PEER_MAC", "PEER_IP", "mac_text", "ip_text"]
 
 
 MAC, IP = 0x020000001234, 0x0A000001

@@ -72,7 +72,7 @@ class Test(Bench):
                 assert payload == data, (s, len(payload), len(data))
                 if s["last"]:
                     assert s["has_immediate"] == (immediate is not None)
-                    assert immediate is None or s["immediate"] == immediate
+                    assert s["immediate"] == (immediate or 0)
                 payload = b""
                 expected = next(events, None)
         assert expected is None, f"missing: {expected}"
