@@ -95,29 +95,38 @@ class Intake(wiring.Component):
                 self.data.eq(i.data), end.eq(flags), stopped.eq(flags), first.eq(i.last),
                 index.eq(Mux(here == most, most, here + 1)), beat.eq(here),
             ]
-        self.cover(m, valid, started, beat)
+        self.cover(m, valid, started, beat, here)
         self.gather(m, valid, beat)
         return m
 
-    def cover(self, m, valid, started, beat):
-        """How much of each beat belongs to the IPv4 packet, by its length field."""
+    def cover(self, m, valid, started, beat, here):
+        """How much of each beat belongs to the IPv4 packet, by its length field.
+
+        All comparisons are with constants, and made before it is known which one counts.
+        """
         size = self.width // 8
         known = (ETHERNET.size + 2) // size  # the beat in which the length is
-        length = field(self.data, IPV4, "length", ETHERNET.size - known * size)
-        left, here = Signal(17), Signal(signed(18))
-        with m.If(beat < known):
-            m.d.comb += here.eq(size)
-        with m.Elif(beat == known):
-            m.d.comb += here.eq(length + (ETHERNET.size - known * size))
-        with m.Else():
-            m.d.comb += here.eq(left)
-        with m.If(valid & (beat >= known)):
-            m.d.sync += left.eq(Mux(here > size, here - size, 0))
+        offset = ETHERNET.size - known * size  # from there to the packet
+        before, at = Signal(), Signal()
+        m.d.sync += [before.eq(here < known), at.eq(here == known)]
+        length = field(self.data, IPV4, "length", offset)
+        # Bytes from this beat on; whether it is covered at all, whether the next one is, too.
+        left, some, more = Signal(17), Signal(), Signal()
+        covered, over = Signal(), Signal()
+        m.d.comb += [
+            covered.eq(before | Mux(at, length + offset > 0, some)),
+            over.eq(before | Mux(at, length > size - offset, more)),
+        ]
+        with m.If(valid):
+            m.d.sync += [
+                left.eq(Mux(at, length + (offset - size), left - size)), some.eq(over),
+                more.eq(over & Mux(at, length > 2 * size - offset, left > 2 * size)),
+            ]
         m.d.sync += [
-            self.covered_valid.eq(valid & (here > 0)),
+            self.covered_valid.eq(valid & covered),
             self.covered.data.eq(self.data), self.covered.first.eq(started),
             self.covered.index.eq(Mux(beat > 7, 7, beat)),
-            self.covered.count.eq(Mux(here > size, size, here)),
+            self.covered.count.eq(Mux(over, size, Mux(at, (length + offset)[:len(left)], left))),
         ]
 
     def gather(self, m, valid, beat):
