@@ -95,22 +95,28 @@ class Composer(wiring.Component):
         size = self.width // 8
         step = Signal.like(p.beats)
         wants, taken, final = Signal(), Signal(), Signal()
+        # For all steps but the first, what depends on the number is found a step ahead.
+        begun, wants_next, final_next = Signal(), Signal(), Signal()
+        following = Signal.like(step)
         starts = [(HEADER_BYTES + extra) // size for extra in (0, IMMEDIATE.size)]
         begin = Mux(p.has_immediate, starts[1], starts[0])
-        place = Signal.like(step)  # number of the payload beat
         m.d.comb += [
-            place.eq(step - begin), wants.eq((step >= begin) & (place < p.payload_beats)),
+            wants.eq(Mux(begun, wants_next, p.wants)), final.eq(Mux(begun, final_next, p.single)),
             taken.eq(plans.valid & (~wants | self.i_data.valid)),
             self.i_data.ready.eq(go & plans.valid & wants),
-            final.eq(step == p.beats), plans.ready.eq(go & taken & final),
+            plans.ready.eq(go & taken & final), following.eq(step + 1),
         ]
         with m.If(go & taken):
-            m.d.sync += step.eq(Mux(final, 0, step + 1))
+            m.d.sync += [
+                step.eq(Mux(final, 0, following)), begun.eq(~final),
+                wants_next.eq((following >= begin) & (following < p.payload_end)),
+                final_next.eq(following == p.beats),
+            ]
 
         tag, header, late = Signal(self.tag), Signal(self.width), Signal()
         payload = Signal(self.width)
         kept = Signal(self.width)
-        ragged = place == p.payload_beats - 1
+        ragged = step == p.payload_last
         for byte in range(size):
             with m.If(wants & (~ragged | (byte < p.payload_count))):
                 m.d.comb += kept[8 * byte:8 * byte + 8].eq(
@@ -118,7 +124,7 @@ class Composer(wiring.Component):
         parts = 512 // self.width
         with m.If(go):
             m.d.sync += [
-                tag.valid.eq(taken), tag.first.eq(step == 0),
+                tag.valid.eq(taken), tag.first.eq(~begun),
                 tag.index.eq(Mux(step > 7, 7, step)),
                 tag.covered.eq(Mux(step < p.sealed, size, Mux(
                     step == p.sealed, p.sealed_count, 0))),

@@ -23,14 +23,17 @@ def Plan(width):
     """Header and layout of a frame, in beats from 0 on.
 
     ``beats`` is the last of them, with ``count`` bytes; ``sealed`` the last that the CRC covers,
-    up to ``sealed_count``. Of ``payload_beats`` the last has ``payload_count`` bytes.
+    up to ``sealed_count``. Payload comes in up to beat ``payload_end``, the last time in
+    ``payload_last`` with ``payload_count`` bytes. ``single``: the first beat is the last.
+    ``wants``: payload comes in with the first.
     """
     size = width // 8
     steps = range(2 ** 14 // size)
     return data.StructLayout({
         "header": 512, "has_immediate": 1, "beats": steps, "count": range(size + 1),
         "sealed": steps, "sealed_count": range(size + 1),
-        "payload_beats": steps, "payload_count": range(size + 1)})
+        "payload_end": steps, "payload_last": steps, "payload_count": range(size + 1),
+        "single": 1, "wants": 1})
 
 
 class HeaderWriter(wiring.Component):
@@ -114,8 +117,14 @@ class HeaderWriter(wiring.Component):
             last, rest = end(length)
             m.d.sync += [o[beats].eq(last), o[count].eq(rest)]
         last, rest = end(packet.length)
-        m.d.sync += [o.payload_beats.eq(Mux(packet.length != 0, last + 1, 0)),
-                     o.payload_count.eq(rest), o.has_immediate.eq(packet.has_immediate)]
+        some = packet.length != 0
+        starts = [(HEADER_BYTES + extra) // size for extra in (0, IMMEDIATE.size)]
+        place = Mux(packet.has_immediate, starts[1], starts[0]) + last
+        m.d.sync += [
+            o.payload_last.eq(place), o.payload_end.eq(Mux(some, place + 1, 0)),
+            o.payload_count.eq(rest), o.has_immediate.eq(packet.has_immediate),
+            o.single.eq(frame <= size), o.wants.eq(some & (starts[0] == 0)),
+        ]
 
     def header(self, m, packet, pad, length, checksum):
         """All fields but those that are zero."""

@@ -34,12 +34,12 @@ class Intake(wiring.Component):
     ----------
     width : int
         Bits of a beat.
-    lossy : bool
-        A beat without room is lost, and with it the frame, instead of waiting.
 
     Members
     -------
     i : :py:`In(stream.Signature(Frame(width)))`
+    lossy : :py:`In(1)`
+        A beat without room is lost, and with it the frame, instead of waiting.
     room : :py:`In(1)`
         A frame may begin, a beat may be written. May come late: three beats and two frames.
     accept, begin : :py:`Out(1)`
@@ -54,10 +54,10 @@ class Intake(wiring.Component):
         frame's end is not defined.
     """
 
-    def __init__(self, width, *, lossy=False):
-        self.width, self.lossy = width, lossy
+    def __init__(self, width):
+        self.width = width
         super().__init__({
-            "i": In(stream.Signature(Frame(width))), "room": In(1),
+            "i": In(stream.Signature(Frame(width))), "lossy": In(1), "room": In(1),
             "accept": Out(1), "begin": Out(1),
             "write": Out(1), "data": Out(width),
             "covered_valid": Out(1), "covered": Out(Covered(width)),
@@ -74,7 +74,7 @@ class Intake(wiring.Component):
         stopped = Signal(FrameEnd(self.width))  # flags so far
         flags = Signal(FrameEnd(self.width))
         m.d.comb += [
-            self.i.ready.eq(1 if self.lossy else self.room),
+            self.i.ready.eq(self.lossy | self.room),
             taken.eq(self.i.valid & self.i.ready),
             here.eq(Mux(first, 0, index)),
             flags.error.eq(i.error | (stopped.error & ~first)),
@@ -95,29 +95,38 @@ class Intake(wiring.Component):
                 self.data.eq(i.data), end.eq(flags), stopped.eq(flags), first.eq(i.last),
                 index.eq(Mux(here == most, most, here + 1)), beat.eq(here),
             ]
-        self.cover(m, valid, started, beat)
+        self.cover(m, valid, started, beat, here)
         self.gather(m, valid, beat)
         return m
 
-    def cover(self, m, valid, started, beat):
-        """How much of each beat belongs to the IPv4 packet, by its length field."""
+    def cover(self, m, valid, started, beat, here):
+        """How much of each beat belongs to the IPv4 packet, by its length field.
+
+        All comparisons are with constants, and made before it is known which one counts.
+        """
         size = self.width // 8
         known = (ETHERNET.size + 2) // size  # the beat in which the length is
-        length = field(self.data, IPV4, "length", ETHERNET.size - known * size)
-        left, here = Signal(17), Signal(signed(18))
-        with m.If(beat < known):
-            m.d.comb += here.eq(size)
-        with m.Elif(beat == known):
-            m.d.comb += here.eq(length + (ETHERNET.size - known * size))
-        with m.Else():
-            m.d.comb += here.eq(left)
-        with m.If(valid & (beat >= known)):
-            m.d.sync += left.eq(Mux(here > size, here - size, 0))
+        offset = ETHERNET.size - known * size  # from there to the packet
+        before, at = Signal(), Signal()
+        m.d.sync += [before.eq(here < known), at.eq(here == known)]
+        length = field(self.data, IPV4, "length", offset)
+        # Bytes from this beat on; whether it is covered at all, whether the next one is, too.
+        left, some, more = Signal(17), Signal(), Signal()
+        covered, over = Signal(), Signal()
+        m.d.comb += [
+            covered.eq(before | Mux(at, length + offset > 0, some)),
+            over.eq(before | Mux(at, length > size - offset, more)),
+        ]
+        with m.If(valid):
+            m.d.sync += [
+                left.eq(Mux(at, length + (offset - size), left - size)), some.eq(over),
+                more.eq(over & Mux(at, length > 2 * size - offset, left > 2 * size)),
+            ]
         m.d.sync += [
-            self.covered_valid.eq(valid & (here > 0)),
+            self.covered_valid.eq(valid & covered),
             self.covered.data.eq(self.data), self.covered.first.eq(started),
             self.covered.index.eq(Mux(beat > 7, 7, beat)),
-            self.covered.count.eq(Mux(here > size, size, here)),
+            self.covered.count.eq(Mux(over, size, Mux(at, (length + offset)[:len(left)], left))),
         ]
 
     def gather(self, m, valid, beat):

@@ -141,7 +141,9 @@ class Judge(wiring.Component):
         final = (end.length - 1)[:len(end.length)]
         m.d.sync += [
             descriptor.beats.eq(end.beats), descriptor.queue.eq(verdict.queue),
-            descriptor.peer.eq(verdict.peer), descriptor.immediate.eq(verdict.immediate),
+            descriptor.peer.eq(verdict.peer),
+            descriptor.immediate.eq(Mux(verdict.has_immediate | verdict.is_icmp,
+                                        verdict.immediate, 0)),
             descriptor.has_immediate.eq(verdict.has_immediate),
             descriptor.first.eq(verdict.begins), descriptor.last.eq(verdict.ends),
             descriptor.steps.eq(verdict.steps), descriptor.tail.eq(verdict.tail),

@@ -40,7 +40,8 @@ def Segment(width, queues):
     What lies behind them is undefined. ``first`` and ``last`` mark the beats of a message, ``end``
     the last beat of a packet; only behind it another queue's beats may follow. ``lost`` comes with
     ``last``, and without bytes: the message is incomplete, throw it away. Else ``immediate`` is
-    valid with ``last`` if ``has_immediate``. ``peer`` sent the packet, from that UDP port.
+    valid with ``last``, and 0 if not ``has_immediate``. ``peer`` sent the packet, from that UDP
+    port.
     """
     return data.StructLayout({
         "data": width, "count": range(width // 8 + 1), "first": 1, "last": 1, "end": 1, "lost": 1,

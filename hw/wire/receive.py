@@ -44,13 +44,10 @@ class Receive(wiring.Component):
         Bytes of echo requests that may wait for transmission, a power of two.
     timeout : int
         A message of which no packet comes for 2 ** timeout to 2 ** (timeout + 1) cycles is lost.
-    lossy : bool
-        For a MAC that cannot wait: a frame without room is dropped and counted.
 
     Members
     -------
     i : :py:`In(stream.Signature(Frame(width)))`
-        Always ready if ``lossy``, once ``ready`` is high.
     mac, ip : :py:`In(...)`
         Own addresses, the first byte the most significant.
     queue_base : :py:`In(24)`
@@ -58,6 +55,9 @@ class Receive(wiring.Component):
     open, check : :py:`In(queues)`
         Queue pairs that are open, and of which the CRC must be right. While a queue is closed its
         packets are dropped; a message that is open ends as lost.
+    lossy : :py:`In(1)`
+        For a MAC that cannot wait: once ``ready`` is high ``i`` always is, and a frame for which
+        there is no room is dropped and counted.
     o : :py:`Out(stream.Signature(Segment(width, queues)))`
     o_arp : :py:`Out(stream.Signature(Peer))`
         Who asked for the MAC address.
@@ -74,8 +74,7 @@ class Receive(wiring.Component):
         If a parameter is out of its range.
     """
 
-    def __init__(self, width=512, queues=16, *, buffer=16384, frames=64, echo=2048, timeout=24,
-                 lossy=False):
+    def __init__(self, width=512, queues=16, *, buffer=16384, frames=64, echo=2048, timeout=24):
         if width not in WIDTHS:
             raise ValueError(f"Width must be one of {WIDTHS}, not {width!r}")
         if queues not in range(2, 257):
@@ -87,11 +86,11 @@ class Receive(wiring.Component):
         if not isinstance(timeout, int) or timeout < 1:
             raise ValueError(f"Timeout must be 1 or more, not {timeout!r}")
         self.width, self.queues, self.buffer, self.frames = width, queues, buffer, frames
-        self.echo, self.timeout, self.lossy = echo, timeout, lossy
+        self.echo, self.timeout = echo, timeout
         super().__init__({
             "i": In(stream.Signature(Frame(width))),
             "mac": In(48), "ip": In(32), "queue_base": In(24), "open": In(queues),
-            "check": In(queues),
+            "check": In(queues), "lossy": In(1),
             "o": Out(stream.Signature(Segment(width, queues))),
             "o_arp": Out(stream.Signature(Peer)),
             "o_echo": Out(stream.Signature(Beat(width))),
@@ -101,7 +100,7 @@ class Receive(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         size = self.width // 8
-        m.submodules.intake = intake = Intake(self.width, lossy=self.lossy)
+        m.submodules.intake = intake = Intake(self.width)
         m.submodules.icrc = icrc = IcrcCheck(self.width)
         m.submodules.judge = judge = Judge(self.width, self.queues, timeout=self.timeout,
                                            echo_beats=self.echo // size)
@@ -116,7 +115,7 @@ class Receive(wiring.Component):
             intake.i.payload.eq(self.i.payload),
             intake.i.valid.eq(self.i.valid & counters.ready),
             self.i.ready.eq(intake.i.ready & counters.ready),
-            intake.room.eq(reader.room),
+            intake.lossy.eq(self.lossy), intake.room.eq(reader.room),
             icrc.valid.eq(intake.covered_valid), icrc.i.eq(intake.covered),
             *(getattr(judge, name).eq(getattr(intake, name)) for name in (
                 "end_valid", "end", "header_valid", "header")),

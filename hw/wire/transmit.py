@@ -7,10 +7,11 @@ from amaranth.lib.wiring import In, Out
 
 from ..stream.arbiter import Arbiter
 from ..stream.layout import Beat
+from ..stream.register import Register
 from .arp import ArpAnswer
 from .composer import Composer
 from .layout import WIDTHS, Message, Peer
-from .segmenter import LENGTH, Segmenter
+from .segmenter import LENGTH, Packet, Segmenter
 
 
 __all__ = ["Transmit"]
@@ -70,13 +71,15 @@ class Transmit(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.segmenter = segmenter = Segmenter(self.queues)
+        m.submodules.packets = packets = Register(Packet)
         m.submodules.composer = composer = Composer(self.width)
         m.submodules.arp = arp = ArpAnswer(self.width)
         m.submodules.arbiter = arbiter = Arbiter(Beat(self.width), 3)
         wiring.connect(m, wiring.flipped(self.i), segmenter.i)
         wiring.connect(m, wiring.flipped(self.i_data), composer.i_data)
         wiring.connect(m, wiring.flipped(self.i_arp), arp.i)
-        wiring.connect(m, segmenter.o, composer.i)
+        wiring.connect(m, segmenter.o, packets.i)
+        wiring.connect(m, packets.o, composer.i)
         wiring.connect(m, composer.o, arbiter.i[0])
         wiring.connect(m, wiring.flipped(self.i_echo), arbiter.i[1])
         wiring.connect(m, arp.o, arbiter.i[2])

@@ -76,8 +76,8 @@ def simulate(component, module, *, name, testcase=None, env=None):
     ----------
     component : Amaranth component
         Converted to Verilog as it is. Port names are Amaranth's (``i__payload__data``).
-    module : str
-        Python module with ``@cocotb.test`` functions, found in this folder.
+    module : str or list of str
+        Python modules with ``@cocotb.test`` functions, found in this folder.
     name : str
         Names the build folder: one for each set of parameters, so that tests can run in parallel.
     testcase : str or list of str, optional

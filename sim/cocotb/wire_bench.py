@@ -4,17 +4,64 @@
 import random
 
 import cocotb
-from amaranth.lib import data
+from amaranth import *
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
 from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge
 
+from headrace.hw.wire.axis import FromAxi, ToAxi
+from headrace.hw.wire.station import Station
 
-__all__ = ["pack", "unpack", "beats", "frames_of", "reset", "Bench", "MAC", "IP", "PEER_MAC",
-           "PEER_IP", "mac_text", "ip_text"]
+
+__all__ = ["Ports", "pack", "unpack", "beats", "frames_of", "reset", "Bench", "MAC", "IP",
+           "PEER_MAC", "PEER_IP", "mac_text", "ip_text"]
 
 
 MAC, IP = 0x020000001234, 0x0A000001
 PEER_MAC, PEER_IP = 0x0200000A0B0C, 0x0A0000FE
+
+
+class Ports(wiring.Component):
+    """A station with two pairs of doors: its own, and AXI4-Stream. Use one pair at a time."""
+
+    def __init__(self, width, queues, **options):
+        self.station = Station(width, queues, **options)
+        keep = width // 8
+        super().__init__({
+            **dict(self.station.signature.members),
+            **{f"s_axis_rx_{name}": In(bits) for name, bits in (
+                ("tvalid", 1), ("tdata", width), ("tkeep", keep), ("tlast", 1), ("tuser", 1))},
+            **{f"m_axis_tx_{name}": Out(bits) for name, bits in (
+                ("tvalid", 1), ("tdata", width), ("tkeep", keep), ("tlast", 1), ("tuser", 1))},
+            "s_axis_rx_tready": Out(1), "m_axis_tx_tready": In(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.station = station = self.station
+        m.submodules.rx = rx = FromAxi(station.width)
+        m.submodules.tx = tx = ToAxi(station.width)
+        for name, member in station.signature.members.items():
+            if member.is_signature and name not in ("i", "o"):
+                inner, outer = getattr(station, name), wiring.flipped(getattr(self, name))
+                wiring.connect(m, inner, outer)
+            elif member.is_port:
+                pair = getattr(station, name), getattr(self, name)
+                m.d.comb += pair[0].eq(pair[1]) if member.flow is In else pair[1].eq(pair[0])
+        for part in "tvalid", "tdata", "tkeep", "tlast", "tuser":
+            m.d.comb += [getattr(rx, part).eq(getattr(self, f"s_axis_rx_{part}")),
+                         getattr(self, f"m_axis_tx_{part}").eq(getattr(tx, part))]
+        m.d.comb += [
+            station.i.valid.eq(self.i.valid | rx.o.valid),
+            station.i.payload.eq(Mux(rx.o.valid, rx.o.payload, self.i.payload)),
+            self.i.ready.eq(station.i.ready), rx.o.ready.eq(station.i.ready),
+            self.s_axis_rx_tready.eq(rx.tready), tx.tready.eq(self.m_axis_tx_tready),
+            tx.i.valid.eq(station.o.valid), tx.i.payload.eq(station.o.payload),
+            self.o.valid.eq(station.o.valid), self.o.payload.eq(station.o.payload),
+            station.o.ready.eq(self.o.ready | tx.i.ready),
+        ]
+        return m
 
 
 def mac_text(mac):
@@ -71,6 +118,9 @@ def frames_of(layout, payloads):
 
 async def reset(dut):
     cocotb.start_soon(Clock(dut.clk, 10, "ns").start())
+    for name in ("i__valid", "i_message__valid", "i_data__valid", "o__ready", "o_segment__ready",
+                 "s_axis_rx_tvalid", "m_axis_tx_tready", "lossy", "open", "restart"):
+        getattr(dut, name).value = 0
     dut.rst.value = 1
     for _ in range(3):
         await RisingEdge(dut.clk)

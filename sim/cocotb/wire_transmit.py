@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Transmit against scapy: every frame must be the bytes that scapy builds of the same fields."""
+"""The sending side: every frame must be the bytes that scapy builds of the same fields."""
 
 import os
 import random
@@ -9,12 +9,12 @@ import cocotb
 from cocotb.triggers import RisingEdge
 from scapy.contrib.roce import BTH
 from scapy.layers.inet import IP as IPv4
-from scapy.layers.inet import UDP
+from scapy.layers.inet import ICMP, UDP
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Raw
 
 from headrace.hw.stream.layout import Beat
-from headrace.hw.wire.layout import Message, Peer
+from headrace.hw.wire.layout import Frame, Message
 from wire_bench import IP, MAC, Bench, beats, frames_of, ip_text, mac_text, pack, reset
 
 
@@ -27,7 +27,7 @@ class Test(Bench):
     """A transmitter, and the frames that it must send."""
 
     def __init__(self, dut, segment=256, **options):
-        super().__init__(dut, ["i", "i_data", "i_arp", "i_echo"], ["o"], **options)
+        super().__init__(dut, ["i_message", "i_data", "i"], ["o"], **options)
         dut.mac.value, dut.ip.value = MAC, IP
         dut.restart.value = 0
         self.frames, self.others = [], []
@@ -40,7 +40,7 @@ class Test(Bench):
 
     def send(self, payload, queue=0, *, immediate=None, queue_pair=0x1234, peer=None):
         peer = peer or {"mac": 0x020000000077, "ip": 0x0A000077, "port": 4791}
-        self.put["i"].append(pack(
+        self.put["i_message"].append(pack(
             MESSAGE, queue=queue, queue_pair=queue_pair, length=len(payload), peer=peer,
             has_immediate=immediate is not None, immediate=immediate or 0))
         for at in range(0, len(payload), SIZE):
@@ -127,12 +127,12 @@ async def no_bubbles(dut):
     """Small messages behind one another: a frame of one beat in each cycle, or of eight in 8."""
     await reset(dut)
     t = Test(dut)
-    count = 1000 if WIDTH == 512 else 200
+    count = 500 if WIDTH == 512 else 150
     for n in range(count):
         length = n % 6 % 5
         t.send(bytes([n & 255]) * length, n % QUEUES, immediate=None if length else n)
     await t.drain()
-    gone, got = t.gone["i"], [cycle for cycle, _ in t.got["o"]]
+    gone, got = t.gone["i_message"], [cycle for cycle, _ in t.got["o"]]
     assert len(got) == count * 64 // SIZE
     assert got[-1] - got[0] == len(got) - 1, "the output paused"
     dut._log.info(f"{count} frames, {len(got)} beats in {got[-1] - got[0] + 1} cycles, "
@@ -153,17 +153,25 @@ async def answers_in_between(dut):
     await reset(dut)
     t = Test(dut, 256, i_stall=0.3, o_stall=0.2)
     rng = random.Random(3)
-    for n in range(60):
+    for n in range(1, 61):
         t.send(rng.randbytes(rng.randrange(1000)), n % QUEUES, immediate=n)
-        peer = {"mac": rng.getrandbits(48), "ip": rng.getrandbits(32), "port": 5}
-        t.put["i_arp"].append(pack(Peer, **peer))
+        mac, ip = rng.getrandbits(48) | 1, rng.getrandbits(32)
+        request = Ether(dst=mac_text(MAC), src=mac_text(mac)) / ARP(
+            op=1, hwsrc=mac_text(mac), psrc=ip_text(ip), pdst=ip_text(IP))
+        t.put["i"] += beats(Frame(WIDTH), bytes(request))
         t.others.append(bytes(
-            Ether(dst=mac_text(peer["mac"]), src=mac_text(MAC))
-            / ARP(op=2, hwsrc=mac_text(MAC), psrc=ip_text(IP), hwdst=mac_text(peer["mac"]),
-                  pdst=ip_text(peer["ip"]))).ljust(60, b"\0"))
-        echo = bytes([n]) * rng.randrange(60, 200)
-        t.put["i_echo"] += beats(BEAT, echo)
-        t.others.append(echo)
+            Ether(dst=mac_text(mac), src=mac_text(MAC))
+            / ARP(op=2, hwsrc=mac_text(MAC), psrc=ip_text(IP), hwdst=mac_text(mac),
+                  pdst=ip_text(ip))).ljust(60, b"\0"))
+        body = ICMP(id=n) / Raw(rng.randbytes(rng.randrange(20, 200)))
+        request = (Ether(dst=mac_text(MAC), src=mac_text(mac))
+                   / IPv4(dst=ip_text(IP), src=ip_text(ip), ttl=n) / body)
+        t.put["i"] += beats(Frame(WIDTH), bytes(request))
+        body.type = 0
+        t.others.append(bytes(Ether(dst=mac_text(mac), src=mac_text(MAC))
+                              / IPv4(dst=ip_text(ip), src=ip_text(IP), ttl=64) / body))
+        while t.put["i_message"] or t.put["i"]:
+            await t.step()
     await t.finish()
 
 
