@@ -21,6 +21,7 @@ from .tensor.tables import Tables
 from .text.characters import CharacterMap
 from .text.hashing import Hashing
 from .text.utf8 import Utf8Decoder
+from .text.wordpiece import WordPiece
 
 
 __all__ = ["KERNELS", "build", "convert", "convert_component", "main"]
@@ -38,6 +39,7 @@ KERNELS = {
     "text.utf8": Utf8Decoder,
     "text.characters": CharacterMap,
     "text.hashing": Hashing,
+    "text.wordpiece": WordPiece,
     **{f"card:{name}": lambda config=config: Card(config) for name, config in CONFIGS.items()},
 }
 

@@ -22,6 +22,8 @@ from .jpeg.idct import Idct
 from .text.characters import CharacterMap
 from .text.hashing import Hashing
 from .text.utf8 import Utf8Decoder
+from .text.vocabulary import Geometry
+from .text.wordpiece import WordPiece
 
 
 __all__ = ["KERNELS", "measure", "main"]
@@ -37,6 +39,9 @@ KERNELS = {
     "text.utf8": Utf8Decoder,
     "text.characters (one table)": lambda: CharacterMap(pages=384),
     "text.hashing (n-grams up to 2)": lambda: Hashing(2),
+    "text.wordpiece (4096 nodes)": lambda: WordPiece(geometry=Geometry(node_bits=12)),
+    "text.wordpiece (4096 nodes, 1 walker)": lambda: WordPiece(
+        geometry=Geometry(node_bits=12), walkers=1),
 }
 
 
