@@ -6,7 +6,7 @@ from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .units import Letter, Unit
-from .vocabulary import JAMO, Geometry, Kind
+from .vocabulary import JAMO, Kind
 
 
 __all__ = ["Decomposer"]
@@ -56,7 +56,8 @@ class Decomposer(wiring.Component):
         at = [initial, initials + medial]
         return at + [initials + medials + final] if final else at
 
-    def compute(self, sequences, letters):
+    @classmethod
+    def compute(cls, geometry, sequences, letters):
         """Units of ``letters``, dicts with the end as the last, as dicts."""
         units = []
         for letter in letters:
@@ -69,10 +70,10 @@ class Decomposer(wiring.Component):
                 alone = int(letter["kind"] == Kind.ALONE)
                 units.append({**unit, "symbol": letter["symbol"], "alone": alone})
                 continue
-            at = (self.syllable(letter["offset"]) if letter["kind"] == Kind.HANGUL else
+            at = (cls.syllable(letter["offset"]) if letter["kind"] == Kind.HANGUL else
                   range(letter["symbol"], letter["symbol"] + letter["raw"]))
             for n, address in enumerate(at):
-                element = Geometry.unpack(self.geometry.element, sequences[address])
+                element = geometry.unpack(geometry.element, sequences[address])
                 first = int(n == 0)
                 units.append({**unit, "raw": 0, "trigger": 0, "start": first and letter["start"],
                               "glued": first and letter["glued"],

@@ -43,11 +43,13 @@ class Serializer(wiring.Component):
             "o": Out(stream.Signature(Letter(geometry))),
         })
 
-    def compute(self, entries, codes, malformed=False):
+    @staticmethod
+    def compute(geometry, entries, codes, malformed=False):
         """Letters of a text as a list of dicts, the end included.
 
         Parameters
         ----------
+        geometry : Geometry
         entries : ndarray of int, shape (0x110000,)
             Entry of each code point.
         codes : list of int
@@ -57,7 +59,7 @@ class Serializer(wiring.Component):
         """
         letters, start, glued, mark, reorder = [], True, False, False, False
         for code in codes:
-            fields = self.geometry.unpack(self.geometry.entry, entries[code])
+            fields = geometry.unpack(geometry.entry, entries[code])
             fields = {name: int(value) for name, value in fields.items()}
             kind, role = fields["kind"], fields.pop("role")
             reorder |= role == Role.MARK and mark

@@ -6,7 +6,6 @@ from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .units import Match, Unit
-from .vocabulary import Geometry
 
 
 __all__ = ["SpecialMatcher"]
@@ -50,12 +49,15 @@ class SpecialMatcher(wiring.Component):
             "o": Out(stream.Signature(Match(geometry))),
         })
 
-    def compute(self, specials, units):
+    @classmethod
+    def compute(cls, geometry, specials, units):
         """What comes out of ``units``, dicts with the end as the last, as dicts."""
         matches, n, start = [], 0, False
         while n < len(units):
             unit = units[n]
-            best = unit["end"] == 0 and unit["trigger"] and self._longest(specials, units[n:])
+            best = None
+            if not unit["end"] and unit["trigger"]:
+                best = cls._longest(geometry, specials, units[n:])
             if best:
                 length, token = best
                 matches.append({"special": 1, "token": token, "end": 0, "ending": 0})
@@ -67,12 +69,13 @@ class SpecialMatcher(wiring.Component):
             n, start = n + 1, False
         return matches
 
-    def _longest(self, specials, units):
-        base, best = self.ROOT, None
+    @classmethod
+    def _longest(cls, geometry, specials, units):
+        base, best = cls.ROOT, None
         for n, unit in enumerate(units):
             if unit["end"] or not unit["raw"] or n and not unit["glued"] or not base:
                 break
-            node = Geometry.unpack(self.geometry.special, specials[base + unit["raw"]])
+            node = geometry.unpack(geometry.special, specials[base + unit["raw"]])
             if node["check"] != unit["raw"]:
                 break
             if node["final"]:

@@ -87,8 +87,8 @@ class WordPiece(wiring.Component):
             "o": Out(stream.Signature(Element)), "o_done": Out(stream.Signature(TextDone)),
         })
 
-    @classmethod
-    def compute(cls, tables, codes, malformed=False):
+    @staticmethod
+    def compute(tables, codes, malformed=False):
         """Tokens of a text.
 
         Parameters
@@ -103,14 +103,13 @@ class WordPiece(wiring.Component):
         -------
         (list of int, End)
         """
-        g = tables.geometry
-        letters = Serializer(4, g).compute(tables.entries, codes, malformed)
-        units = Decomposer(g).compute(tables.sequences, letters)
-        matches = SpecialMatcher(g).compute(tables.specials, units)
-        walker, tokens = Walker(g), []
-        for word in WordAssembler(g).compute(tables.longest, tables.unknown, matches):
+        g, tokens = tables.geometry, []
+        letters = Serializer.compute(g, tables.entries, codes, malformed)
+        units = Decomposer.compute(g, tables.sequences, letters)
+        matches = SpecialMatcher.compute(g, tables.specials, units)
+        for word in WordAssembler.compute(tables.longest, tables.unknown, matches):
             if isinstance(word, list):
-                found, _ = walker.compute(tables.nodes, tables.start, tables.continued, word)
+                found, _ = Walker.compute(g, tables.nodes, tables.start, tables.continued, word)
                 tokens += [tables.unknown] if found is None else found
             elif not word.get("end"):
                 tokens.append(word["token"])
