@@ -101,10 +101,11 @@ class SpecialMatcher(wiring.Component):
 
         head, count = Signal(range(depth)), Signal(range(depth + 1))
         index = Signal(range(depth + 1))  # of the symbol that is compared
+        at = Signal(range(depth))         # and its place
         unit, valid, take, keep = Signal(Unit(self.geometry)), Signal(), Signal(), Signal()
         waiting = index < count
         m.d.comb += [
-            view.addr.eq(head + index), unit.eq(Mux(waiting, view.data, self.i.payload)),
+            view.addr.eq(at), unit.eq(Mux(waiting, view.data, self.i.payload)),
             valid.eq(waiting | self.i.valid),
             # A new symbol is taken to be kept, or at once when none is kept.
             self.i.ready.eq(~waiting & (keep | take)),
@@ -115,7 +116,7 @@ class SpecialMatcher(wiring.Component):
         with m.If(push.en):
             m.d.sync += count.eq(count + 1)
         with m.Elif(drop.any()):
-            m.d.sync += [count.eq(count - drop), head.eq(head + drop)]
+            m.d.sync += [count.eq(count - drop), head.eq(head + drop), at.eq(head + drop)]
 
         step, after = Signal(), Signal()
         base = Signal(self.geometry.special_bits)
@@ -151,18 +152,18 @@ class SpecialMatcher(wiring.Component):
                 m.d.sync += raw.eq(unit.raw)
                 with m.If(valid):
                     with m.If(unit.end | (unit.raw == 0) | (index != 0) & ~unit.glued):
-                        m.d.sync += index.eq(0)
+                        m.d.sync += [index.eq(0), at.eq(head)]
                         m.next = "Leave"
                     with m.Else():
                         m.next = "Compare"
 
             with m.State("Compare"):
-                m.d.sync += [index.eq(index + 1), base.eq(node.data.base)]
+                m.d.sync += [index.eq(index + 1), at.eq(at + 1), base.eq(node.data.base)]
                 m.next = "Look"
                 with m.If(hit & node.data.final):
                     m.d.sync += [best.eq(index + 1), token.eq(node.data.token)]
                 with m.If(~hit | (node.data.base == 0)):
-                    m.d.sync += index.eq(0)
+                    m.d.sync += [index.eq(0), at.eq(head)]
                     m.next = "Leave"
 
             with m.State("Leave"):

@@ -13,6 +13,7 @@ from .special import SpecialMatcher
 from .units import End, TableWrite
 from .vocabulary import Config, Geometry, Table
 from .walker import Walker
+from ..stream.register import Register
 from .assembler import WordAssembler
 
 
@@ -44,8 +45,8 @@ class WordPiece(wiring.Component):
     ===============================  =============================================================
 
     Throughput: a letter (no space, nothing deleted) per cycle and a symbol per cycle, while the
-    walkers keep up: each makes a step per cycle. ``i.ready`` depends combinationally on nothing
-    behind ``o``.
+    walkers keep up: each makes a step per cycle. ``i.ready`` does not depend combinationally
+    on other ports.
 
     Parameters
     ----------
@@ -125,8 +126,8 @@ class WordPiece(wiring.Component):
         m.submodules.collector = collector = Collector(g, self.walkers)
         wiring.connect(m, wiring.flipped(self.i), serializer.i)
         wiring.connect(m, serializer.o, decomposer.i)
-        wiring.connect(m, decomposer.o, special.i)
-        wiring.connect(m, special.o, words.i)
+        self._register(m, "units", decomposer.o, special.i)
+        self._register(m, "matches", special.o, words.i)
         wiring.connect(m, words.o, collector.i)
         wiring.connect(m, collector.o, wiring.flipped(self.o))
         wiring.connect(m, collector.o_done, wiring.flipped(self.o_done))
@@ -147,6 +148,12 @@ class WordPiece(wiring.Component):
         ]
         self._walkers(m, config, words, collector)
         return m
+
+    def _register(self, m, name, o, i):
+        """Connect two streams by a register, which keeps the paths of ``ready`` short."""
+        m.submodules[name] = register = Register(o.payload.shape())
+        wiring.connect(m, o, register.i)
+        wiring.connect(m, register.o, i)
 
     def _walkers(self, m, config, words, collector):
         """The walkers and the trie, which the first of them lends its port for writing."""
