@@ -19,6 +19,8 @@ class CardConfig:
     ----------
     contexts : int
         Images in flight in the image lane, within ``range(1, 17)``.
+    lines : int
+        Columns and rows of a block that the decoder's inverse DCT takes in a cycle: 1 or 2.
     max_width : int
         Widest image in pixels, a multiple of 16.
     max_side : int
@@ -34,6 +36,7 @@ class CardConfig:
     """
 
     contexts: int = 4
+    lines: int = 2
     max_width: int = 4096
     max_side: int = 8192
     max_taps: int = 128
@@ -43,7 +46,7 @@ class CardConfig:
     recipes: int = 8
 
     def __post_init__(self):
-        for name, most in (("contexts", 16), ("recipes", 256)):
+        for name, most in (("contexts", 16), ("lines", 2), ("recipes", 256)):
             value = getattr(self, name)
             if not isinstance(value, int) or not 1 <= value <= most:
                 raise ValueError(f"{name.capitalize()} must be within range(1, {most + 1}), "
@@ -60,6 +63,6 @@ class CardConfig:
 #: Cards by name.
 CONFIGS = {
     "sim": CardConfig(),
-    "small": CardConfig(contexts=1, max_width=1024, max_side=2048, max_taps=64, source_rows=16,
-                        intermediate_bits=11, output_bits=9, recipes=2),
+    "small": CardConfig(contexts=1, lines=1, max_width=1024, max_side=2048, max_taps=64,
+                        source_rows=16, intermediate_bits=11, output_bits=9, recipes=2),
 }

@@ -4,6 +4,7 @@
 from amaranth import *
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
 from .dequantize import Coefficient
 
@@ -16,10 +17,18 @@ COLUMN = data.ArrayLayout(signed(13), 8)
 
 
 class BlockBuffer(wiring.Component):
-    """A ring of ``depth`` blocks for each context, filled one coefficient, read one column a cycle.
+    """A ring of ``depth`` blocks for each context, filled one coefficient, read ``lines`` columns a
+    cycle.
 
     Nothing is cleared: a mask of 64 bits goes with each block and says which coefficients were
-    written.
+    written. Time is divided into windows of ``8 // lines`` cycles, and a block is read in one of
+    them.
+
+    Parameters
+    ----------
+    contexts, depth : int
+    lines : int
+        Columns read in a cycle: 1, 2, 4 or 8.
 
     Members
     -------
@@ -32,23 +41,27 @@ class BlockBuffer(wiring.Component):
     pending : :py:`Out(contexts)`
         A block is complete.
     idle : :py:`Out(1)`
-        A block may be read from the next cycle on.
+        The next cycle begins a window.
     read, read_context : :py:`In(1)`, :py:`In(range(contexts))`
         Strobe while ``idle``: read the oldest block of a context, which is ``pending``.
-    o, o_valid : :py:`Out(COLUMN)`
-        Its columns, left first, in consecutive cycles.
+    o_start : :py:`Out(1)`
+        Strobe: the first columns of a window, full or not.
+    o, o_valid : :py:`Out(ArrayLayout(COLUMN, lines))`
+        Columns of the block, left first, for a window.
     clear : :py:`In(contexts)`
         Strobe: forget all blocks of a context.
     """
 
-    def __init__(self, contexts, depth=8):
+    def __init__(self, contexts, depth=8, lines=1):
         self.contexts = contexts
         self.depth = depth
+        self.lines = lines
         super().__init__({
             "i": In(Coefficient(contexts)), "i_valid": In(1),
             "take": In(contexts), "credit": Out(contexts), "pending": Out(contexts),
-            "idle": Out(1, init=1), "read": In(1), "read_context": In(range(contexts)),
-            "o": Out(COLUMN), "o_valid": Out(1), "clear": In(contexts),
+            "idle": Out(1), "read": In(1), "read_context": In(range(contexts)),
+            "o_start": Out(1), "o": Out(data.ArrayLayout(COLUMN, lines)), "o_valid": Out(1),
+            "clear": In(contexts),
         })
 
     def elaborate(self, platform):
@@ -85,43 +98,48 @@ class BlockBuffer(wiring.Component):
 
         # Reading
         reading = Signal()
-        column = Signal(3)
+        step = Signal(range(8 // self.lines))   # of the window
+        final = step == 8 // self.lines - 1
         read_context = Signal(range(n))
         read_slot = Signal(range(depth))
         released = Signal(n)
         m.d.comb += [
-            self.idle.eq(~reading | (column == 7)),
+            self.idle.eq(final),
             mask_read.addr.eq(Cat(read_slot, read_context)),
-            released.eq((reading & (column == 7)) << read_context),
+            released.eq((reading & final) << read_context),
         ]
-        with m.If(reading):
-            m.d.sync += column.eq(column + 1)
-            with m.If(column == 7):
-                m.d.sync += reading.eq(0)
+        m.d.sync += step.eq(step + 1)
+        with m.If(final):
+            m.d.sync += reading.eq(self.read)
         started = Signal(n)
         with m.If(self.read):
             m.d.comb += started.eq(1 << self.read_context)
             m.d.sync += [
-                reading.eq(1), column.eq(0),
                 read_context.eq(self.read_context), read_slot.eq(head[self.read_context]),
                 head[self.read_context].eq(head[self.read_context] + 1),
             ]
 
-        arrived, at = Signal(), Signal(3)
-        shifted = Signal(64)
-        m.d.sync += [arrived.eq(reading), at.eq(column), self.o_valid.eq(arrived)]
-        m.d.comb += shifted.eq(mask_read.data >> at)
+        arrived, at, begun = Signal(), Signal.like(step), Signal()
+        m.d.sync += [
+            arrived.eq(reading), at.eq(step), self.o_valid.eq(arrived),
+            begun.eq(step == 0), self.o_start.eq(begun),
+        ]
+        shift = exact_log2(self.lines)
+        written = Signal(64)
+        m.d.comb += written.eq(mask_read.data >> Cat(C(0, shift), at))
         for row in range(8):
-            bank = memory.Memory(shape=signed(13), depth=n * depth * 8, init=[])
-            m.submodules[f"bank_{row}"] = bank
-            write, read = bank.write_port(), bank.read_port()
-            m.d.comb += [
-                write.addr.eq(Cat(self.i.column, fill_slot, context)),
-                write.data.eq(self.i.value),
-                write.en.eq(self.i_valid & self.i.write & (self.i.row == row)),
-                read.addr.eq(Cat(column, read_slot, read_context)),
-            ]
-            m.d.sync += self.o[row].eq(Mux(shifted[8 * row], read.data, 0))
+            for k in range(self.lines):
+                bank = memory.Memory(shape=signed(13), depth=n * depth * 8 // self.lines, init=[])
+                m.submodules[f"bank_{row}_{k}"] = bank
+                write, read = bank.write_port(), bank.read_port()
+                m.d.comb += [
+                    write.addr.eq(Cat(self.i.column[shift:], fill_slot, context)),
+                    write.data.eq(self.i.value),
+                    write.en.eq(self.i_valid & self.i.write & (self.i.row == row)
+                                & (self.i.column[:shift] == k)),
+                    read.addr.eq(Cat(step, read_slot, read_context)),
+                ]
+                m.d.sync += self.o[k][row].eq(Mux(written[8 * row + k], read.data, 0))
 
         # Accounts
         for c in range(n):

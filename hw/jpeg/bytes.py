@@ -44,40 +44,45 @@ class ByteReader(wiring.Component):
         m = Module()
 
         word = Signal(64)
-        left = Signal(4)
+        left, any_left = Signal(4), Signal()          # bytes of it; there are some
         last = Signal()
-        skipping = Signal(16)
+        skipping, any_skipping = Signal(16), Signal()  # bytes to skip; there are some
+        next_left, next_skipping = Signal.like(left), Signal.like(skipping)
+        m.d.comb += [next_left.eq(left), next_skipping.eq(skipping)]
+        m.d.sync += [
+            left.eq(next_left), any_left.eq(next_left != 0),
+            skipping.eq(next_skipping), any_skipping.eq(next_skipping != 0),
+        ]
 
         whole = Signal()   # the rest of the word goes at once
         single = Signal()  # one byte goes
         m.d.comb += [
-            self.skip.ready.eq(skipping == 0),
+            self.skip.ready.eq(~any_skipping),
             self.o.payload.eq(word[:8]),
-            self.o.valid.eq((left != 0) & (skipping == 0) & ~self.drain),
-            whole.eq(self.drain | ((skipping >= left) & (skipping != 0))),
-            single.eq((left != 0) & ((skipping != 0) | self.o.ready)),
-            self.ended.eq(last & (left == 0)),
-            self.i.ready.eq(~last & ((left == 0) | whole | (single & (left == 1)))),
+            self.o.valid.eq(any_left & ~any_skipping & ~self.drain),
+            whole.eq(self.drain | ((skipping >= left) & any_skipping)),
+            single.eq(any_left & (any_skipping | self.o.ready)),
+            self.ended.eq(last & ~any_left),
+            self.i.ready.eq(~last & (~any_left | whole | (single & (left == 1)))),
         ]
 
         with m.If(self.skip.valid & self.skip.ready):
-            m.d.sync += skipping.eq(self.skip.payload)
+            m.d.comb += next_skipping.eq(self.skip.payload)
         with m.If(whole):
-            m.d.sync += [skipping.eq(skipping - Mux(self.drain, skipping, left)), left.eq(0)]
+            m.d.comb += [next_skipping.eq(Mux(self.drain, 0, skipping - left)), next_left.eq(0)]
         with m.Elif(single):
-            m.d.sync += [word.eq(word >> 8), left.eq(left - 1)]
-            with m.If(skipping != 0):
-                m.d.sync += skipping.eq(skipping - 1)
+            m.d.sync += word.eq(word >> 8)
+            m.d.comb += next_left.eq(left - 1)
+            with m.If(any_skipping):
+                m.d.comb += next_skipping.eq(skipping - 1)
         with m.If(self.ended):
             # What is still to be skipped lies beyond the end.
-            m.d.sync += skipping.eq(0)
+            m.d.comb += next_skipping.eq(0)
         with m.If(self.i.valid & self.i.ready):
-            m.d.sync += [
-                word.eq(self.i.p.data),
-                left.eq(Mux(self.i.p.last, self.i.p.count, 8)),
-                last.eq(self.i.p.last),
-            ]
+            m.d.sync += [word.eq(self.i.p.data), last.eq(self.i.p.last)]
+            m.d.comb += next_left.eq(Mux(self.i.p.last, self.i.p.count, 8))
         with m.If(self.next):
-            m.d.sync += [last.eq(0), skipping.eq(0)]
+            m.d.sync += last.eq(0)
+            m.d.comb += next_skipping.eq(0)
 
         return m

@@ -62,8 +62,9 @@ class Upsampler(wiring.Component):
             for n in range(8):
                 even, odd = (bank.word_select(n, 8) for bank in banks)
                 near, far = Mux(self.i.near, odd, even), Mux(self.i.near, even, odd)
-                m.d.comb += blended[n].eq(
-                    Mux(self.i.v2 & self.i.blend & self.i.fancy, 3 * near + far, near << 2))
+                blend = self.i.v2 & self.i.blend & self.i.fancy
+                # Three times by addition: yosys would spend a multiplier on it.
+                m.d.comb += blended[n].eq(Mux(blend, near + (near << 1) + far, near << 2))
             with m.If(self.i_valid & self.i.chroma):
                 m.d.sync += [
                     following.eq(blended), present.eq(following), previous.eq(present[7])]
@@ -86,7 +87,7 @@ class Upsampler(wiring.Component):
                             t.eq(present[column]),
                             u.eq(Mux(alone | ~step.fancy, present[column], neighbour)),
                         ]
-                m.d.comb += total.eq(3 * t + u + bias[n % 2])
+                m.d.comb += total.eq(t + (t << 1) + u + bias[n % 2])
                 m.d.sync += self.o[n][channel].eq(Mux(step.color, total >> 4, 128))
         return m
 

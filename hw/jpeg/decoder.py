@@ -29,7 +29,7 @@ class Decoder(wiring.Component):
     ends with a status; whatever came out before is then to be dropped.
 
     ``contexts`` images are decoded at a time, in turns. Together they reach one Huffman symbol a
-    cycle, one block per 8 cycles and 8 pixels a cycle, whichever is the least.
+    cycle, one block per ``8 // lines`` cycles and 8 pixels a cycle, whichever is the least.
 
     Parameters
     ----------
@@ -37,6 +37,9 @@ class Decoder(wiring.Component):
         Images in flight, within ``range(1, 17)``.
     max_width : int
         Largest width in pixels, a multiple of 16. Height is not limited.
+    lines : int
+        Columns and rows of a block that the inverse DCT takes in a cycle: 1 or 2. With 1 it is
+        half as large, but holds up images of less than 8 symbols a block.
 
     Members
     -------
@@ -57,8 +60,9 @@ class Decoder(wiring.Component):
     #: Pixel words between the row buffers and the output.
     DEPTH = 32
 
-    def __init__(self, contexts=4, max_width=2048):
+    def __init__(self, contexts=4, max_width=2048, lines=2):
         self.contexts = contexts
+        self.lines = lines
         self.max_width = max_width
         super().__init__({
             "i": In(stream.Signature(PayloadWord)).array(contexts),
@@ -74,9 +78,9 @@ class Decoder(wiring.Component):
         n = self.contexts
         m.submodules.entropy = entropy = EntropyDecoder(n)
         m.submodules.dequantizer = dequantizer = Dequantizer(n)
-        m.submodules.blocks = blocks = BlockBuffer(n)
-        m.submodules.idct = idct = Idct()
-        m.submodules.rows = rows = RowBuffer(n, self.max_width)
+        m.submodules.blocks = blocks = BlockBuffer(n, lines=self.lines)
+        m.submodules.idct = idct = Idct(self.lines)
+        m.submodules.rows = rows = RowBuffer(n, self.max_width, self.lines)
         m.submodules.upsampler = upsampler = Upsampler(n)
         m.submodules.color = color = ColorTransform(n)
         sequencers = []
@@ -136,6 +140,11 @@ class Decoder(wiring.Component):
         starting = Signal()
         m.d.comb += [markers.start.eq(starting), markers.context.eq(chosen)]
         m.d.sync += starting.eq(0)
+        here = Signal(n)       # whose bytes the parser takes
+        with m.If(starting):
+            m.d.sync += here.eq(1 << chosen)
+        with m.If(markers.done):
+            m.d.sync += here.eq(0)
         with m.If(~markers.busy & ~starting & requests.any()):
             m.d.sync += starting.eq(1)
             # The next one in turn.
@@ -149,13 +158,11 @@ class Decoder(wiring.Component):
             m.submodules[f"reader_{c}"] = reader = ByteReader()
             m.submodules[f"unstuffer_{c}"] = unstuffer = Unstuffer()
             wiring.connect(m, wiring.flipped(self.i[c]), reader.i)
-            here = Signal(name=f"parsing_{c}")
             m.d.comb += [
                 requests[c].eq(s.parse),
-                here.eq(markers.busy & (chosen == c)),
                 s.available.eq(reader.o.valid), s.ended.eq(reader.ended),
                 reader.drain.eq(s.drain), reader.next.eq(s.next),
-                s.parsed.eq(here & markers.done),
+                s.parsed.eq(here[c] & markers.done),
                 s.status.eq(markers.status), s.detail.eq(markers.detail),
                 s.parsed_header.eq(markers.header),
                 unstuffer.enable.eq(s.scanning), unstuffer.ended.eq(reader.ended),
@@ -164,15 +171,15 @@ class Decoder(wiring.Component):
                 s.chunk.eq(unstuffer.o.valid),
                 unstuffer.i.payload.eq(reader.o.payload),
                 unstuffer.i.valid.eq(reader.o.valid),
-                reader.o.ready.eq(Mux(here, markers.i.ready, unstuffer.i.ready)),
+                reader.o.ready.eq(Mux(here[c], markers.i.ready, unstuffer.i.ready)),
                 reader.skip.payload.eq(markers.skip.payload),
-                reader.skip.valid.eq(here & markers.skip.valid),
+                reader.skip.valid.eq(here[c] & markers.skip.valid),
                 entropy.i[c].payload.eq(unstuffer.o.payload),
                 entropy.i[c].valid.eq(unstuffer.o.valid),
                 unstuffer.o.ready.eq(entropy.i[c].ready | s.discard),
                 entropy.segment_end[c].eq(unstuffer.stopped & ~unstuffer.o.valid),
             ]
-            with m.If(here):
+            with m.If(here[c]):
                 m.d.comb += [
                     markers.i.payload.eq(reader.o.payload), markers.i.valid.eq(reader.o.valid),
                     markers.ended.eq(reader.ended), markers.skip.ready.eq(reader.skip.ready),
@@ -188,6 +195,7 @@ class Decoder(wiring.Component):
             entropy.credit.eq(blocks.credit), blocks.take.eq(entropy.take),
             blocks.i.eq(dequantizer.o), blocks.i_valid.eq(dequantizer.o_valid),
             idct.i.eq(blocks.o), idct.i_valid.eq(blocks.o_valid),
+            idct.i_start.eq(blocks.o_start),
         ]
         # A block goes to the IDCT when its rows have a place.
         able = Signal(n)
@@ -209,8 +217,8 @@ class Decoder(wiring.Component):
             places.w_en.eq(go), places.w_data.eq(rows.place),
             rows.i_place.eq(places.r_data),
             rows.i.eq(idct.o), rows.i_valid.eq(idct.o_valid), rows.i_row.eq(idct.row),
-            rows.i_last.eq(idct.row == 7),
-            places.r_en.eq(idct.o_valid & (idct.row == 7)),
+            rows.i_last.eq(idct.row == 8 - self.lines),
+            places.r_en.eq(idct.o_valid & rows.i_last),
         ]
         with m.If(go):
             m.d.sync += turn.eq(pick)

@@ -61,7 +61,7 @@ class HuffmanBuilder(wiring.Component):
         counts = Array(Signal(8, name=f"count_{n}") for n in range(1, 17))
         index = Signal(4)
         length = Signal(range(1, 18))
-        code = Signal(18)          # code behind the last one of this length
+        codes = Signal(signed(19))  # codes of this length that are not given to a symbol yet
         root = Signal(LEVEL_BITS + 1)
         sub = Signal(LEVEL_BITS + 1)
         sub_left = Signal(8)       # entries of the present sub-table still to fill
@@ -70,10 +70,12 @@ class HuffmanBuilder(wiring.Component):
         space = Signal(9)
         fill = Signal(10)
         symbol = Signal(8)
-        count = Signal(8)
-        m.d.comb += count.eq(counts[(length - 1)[:4]])
+        count = Signal(8)          # symbols of this length to come
+        span = Signal(9)           # entries of the first level that begin with a code of it
 
-        w = self.write
+        w, valid = Signal.like(self.write), Signal()
+        # Registered: the tables are far away.
+        m.d.sync += [self.write.eq(w), self.write_valid.eq(valid)]
         hit, miss = w.entry.symbol.hit, w.entry.symbol.miss
         m.d.comb += [w.context.eq(self.context), w.ac.eq(self.ac), w.number.eq(self.number)]
 
@@ -85,7 +87,7 @@ class HuffmanBuilder(wiring.Component):
             """Write the symbol's entry, or none if it cannot occur in an image of 8 bits."""
             m.d.comb += [
                 w.level.eq(level), w.index.eq(pointer),
-                self.write_valid.eq(~pointer[LEVEL_BITS] & ~self.bad),
+                valid.eq(~pointer[LEVEL_BITS] & ~self.bad),
                 hit.size.eq(size),
                 hit.run.eq(Mux((size == 0) & (run != 15), 0, run)),
                 hit.length.eq(level_length),
@@ -98,7 +100,8 @@ class HuffmanBuilder(wiring.Component):
         with m.FSM():
             with m.State("Idle"):
                 m.d.sync += [
-                    index.eq(0), length.eq(1), code.eq(0), root.eq(0), sub.eq(0), sub_left.eq(0),
+                    index.eq(0), length.eq(1), codes.eq(2), span.eq(1 << (LEVEL_BITS - 1)),
+                    root.eq(0), sub.eq(0), sub_left.eq(0),
                     self.symbols.eq(0), self.counted.eq(0),
                 ]
                 with m.If(self.start):
@@ -114,29 +117,36 @@ class HuffmanBuilder(wiring.Component):
                     ]
                     with m.If(index == 15):
                         m.d.sync += self.counted.eq(1)
-                        m.next = "Symbol"
+                        m.next = "Length"
                 with m.Elif(self.abort):
                     m.d.sync += self.bad.eq(1)
                     m.next = "Rest of first level"
 
+            with m.State("Length"):
+                m.d.sync += count.eq(counts[(length - 1)[:4]])
+                m.next = "Symbol"
+                with m.If(length == 17):
+                    m.next = "Rest of sub-table"
+
             with m.State("Symbol"):
                 with m.If(self.abort):
                     m.d.sync += [self.bad.eq(1), length.eq(17)]
-                with m.If(length == 17):
-                    m.next = "Rest of sub-table"
+                    m.next = "Length"
                 with m.Elif(count == 0):
-                    # A code of this length may not be all ones, nor may codes overflow.
-                    m.d.sync += [length.eq(length + 1), code.eq(code << 1)]
-                    with m.If((code >> length).any() & (code != 0)):
-                        m.d.sync += [self.bad.eq(1), code.eq(0)]
+                    # A code of this length may not be all ones, nor may there be too many.
+                    m.d.sync += [length.eq(length + 1), codes.eq(codes << 1), span.eq(span >> 1)]
+                    with m.If(codes <= 0):
+                        m.d.sync += [self.bad.eq(1), codes.eq(0)]
+                    m.next = "Length"
                 with m.Else():
                     m.d.comb += self.i.ready.eq(1)
                     with m.If(self.i.valid):
-                        m.d.sync += [symbol.eq(self.i.payload), code.eq(code + 1)]
+                        m.d.sync += [symbol.eq(self.i.payload), codes.eq(codes - 1),
+                                     count.eq(count - 1)]
                         with m.If(~self.ac & (self.i.payload > 15)):
                             m.d.sync += self.bad.eq(1)
                         with m.If(length <= LEVEL_BITS):
-                            m.d.sync += fill.eq((1 << LEVEL_BITS) >> length)
+                            m.d.sync += fill.eq(span)
                             m.next = "Fill first level"
                         with m.Elif(sub_left == 0):
                             m.d.sync += [
@@ -147,7 +157,6 @@ class HuffmanBuilder(wiring.Component):
                         with m.Else():
                             m.d.sync += fill.eq((1 << depth) >> (length - LEVEL_BITS)[:3])
                             m.next = "Fill second level"
-                        m.d.sync += counts[(length - 1)[:4]].eq(count - 1)
 
             with m.State("Fill first level"):
                 put(0, root)
@@ -156,8 +165,9 @@ class HuffmanBuilder(wiring.Component):
 
             with m.State("Depth"):
                 # `space` codes of length `reach` fit; deepen while fewer remain.
+                # Of the length at hand, this one is not among those to come.
                 here = Signal(9)
-                m.d.comb += here.eq(counts[(reach - 1)[:4]] + (reach == length))
+                m.d.comb += here.eq(Mux(reach == length, count + 1, counts[(reach - 1)[:4]]))
                 with m.If((here >= space) | (reach == 16)):
                     m.next = "Sub-table"
                 with m.Else():
@@ -170,7 +180,7 @@ class HuffmanBuilder(wiring.Component):
                     w.level.eq(0), w.index.eq(root), w.entry.miss.eq(1),
                     w.entry.total.eq(LEVEL_BITS),
                     miss.base.eq(sub), miss.shift.eq(7 - depth),
-                    self.write_valid.eq(~root[LEVEL_BITS] & ~self.bad),
+                    valid.eq(~root[LEVEL_BITS] & ~self.bad),
                 ]
                 m.d.sync += [
                     root.eq(root + 1), sub_left.eq(1 << depth),
@@ -191,7 +201,7 @@ class HuffmanBuilder(wiring.Component):
                     m.next = "Rest of first level"
                 with m.Else():
                     m.d.comb += [
-                        w.level.eq(1), w.index.eq(sub), self.write_valid.eq(~self.bad)]
+                        w.level.eq(1), w.index.eq(sub), valid.eq(~self.bad)]
                     m.d.sync += [sub.eq(sub + 1), sub_left.eq(sub_left - 1)]
 
             with m.State("Rest of first level"):
@@ -199,7 +209,7 @@ class HuffmanBuilder(wiring.Component):
                     m.d.sync += self.busy.eq(0)
                     m.next = "Idle"
                 with m.Else():
-                    m.d.comb += [w.index.eq(root), self.write_valid.eq(~self.bad)]
+                    m.d.comb += [w.index.eq(root), valid.eq(~self.bad)]
                     m.d.sync += root.eq(root + 1)
 
         return m

@@ -9,7 +9,7 @@ import numpy as np
 from .blocks import COLUMN
 
 
-__all__ = ["transform", "Idct1D", "Idct"]
+__all__ = ["transform", "Idct1D", "Transposer", "Idct"]
 
 
 def transform(i, shift):
@@ -34,7 +34,9 @@ class Idct1D(wiring.Component):
     (Loeffler, Ligtenberg and Moschytz, as in ``jidctint.c``).
 
     ``o = (transform(i) + 2 ** (shift - 1)) >> shift``. Latency is 6 cycles, throughput one
-    transform a cycle.
+    transform a cycle. Sums are kept to ``width + 16`` bits: the absolute values of a row of the
+    transform's matrix sum to less than ``2 ** 16``, so every result fits, and intermediates may
+    wrap.
 
     Parameters
     ----------
@@ -46,7 +48,7 @@ class Idct1D(wiring.Component):
     Members
     -------
     i : :py:`In(ArrayLayout(signed(width), 8))`
-    o : :py:`Out(ArrayLayout(signed(36 - shift), 8))`
+    o : :py:`Out(ArrayLayout(signed(width + 16 - shift), 8))`
     """
 
     def __init__(self, width, shift):
@@ -54,7 +56,7 @@ class Idct1D(wiring.Component):
         self.shift = shift
         super().__init__({
             "i": In(data.ArrayLayout(signed(width), 8)),
-            "o": Out(data.ArrayLayout(signed(36 - shift), 8)),
+            "o": Out(data.ArrayLayout(signed(width + 16 - shift), 8)),
         })
 
     def compute(self, i):
@@ -89,48 +91,110 @@ class Idct1D(wiring.Component):
         z1, z2, z3, z4 = times(s71, 7373), times(s53, 20995), times(s73, 16069), times(s51, 3196)
         z5 = times(s_odd, 9633)
 
-        # 3, 4, 5: sums of products. 36 bits hold the sum of any eight 16-bit inputs.
-        t0, t1 = reg(t0, 36), reg(t1, 36)
-        e2, e3 = reg(p26 - p6, 36), reg(p26 + p2, 36)
-        z3, z4 = reg(z5 - z3, 36), reg(z5 - z4, 36)
-        b0, b1, b2, b3 = reg(p7 - z1, 36), reg(p5 - z2, 36), reg(p3 - z2, 36), reg(p1 - z1, 36)
-        even = [reg(t0 + e3, 36), reg(t1 + e2, 36), reg(t1 - e2, 36), reg(t0 - e3, 36)]
-        odd = [reg(b3 + z4, 36), reg(b2 + z3, 36), reg(b1 + z4, 36), reg(b0 + z3, 36)]
-        out = [reg(e + o, 36) for e, o in zip(even, odd)]
-        out += [reg(e - o, 36) for e, o in zip(even[::-1], odd[::-1])]
-        for n in range(8):
-            m.d.sync += self.o[n].eq((out[n] + (1 << (self.shift - 1))) >> self.shift)
+        # 3, 4, 5: sums of products
+        n = w + 16
+        t0, t1 = reg(t0, n), reg(t1, n)
+        e2, e3 = reg(p26 - p6, n), reg(p26 + p2, n)
+        z3, z4 = reg(z5 - z3, n), reg(z5 - z4, n)
+        b0, b1, b2, b3 = reg(p7 - z1, n), reg(p5 - z2, n), reg(p3 - z2, n), reg(p1 - z1, n)
+        even = [reg(t0 + e3, n), reg(t1 + e2, n), reg(t1 - e2, n), reg(t0 - e3, n)]
+        odd = [reg(b3 + z4, n), reg(b2 + z3, n), reg(b1 + z4, n), reg(b0 + z3, n)]
+        out = [reg(e + o, n) for e, o in zip(even, odd)]
+        out += [reg(e - o, n) for e, o in zip(even[::-1], odd[::-1])]
+        for k in range(8):
+            m.d.sync += self.o[k].eq((out[k] + (1 << (self.shift - 1))) >> self.shift)
+        return m
+
+
+class Transposer(wiring.Component):
+    """Transposes squares of 8 x 8 values: ``lines`` columns in, ``lines`` rows out a cycle.
+
+    One square of registers that shifts to the right while it takes one block and downwards while
+    it takes the next: as columns go in at one side, the rows of the block before leave at the
+    other. A block takes a window of ``8 // lines`` cycles; windows follow each other without
+    pause, full or not. The rows of a block leave in the window behind its own.
+
+    Members
+    -------
+    start : :py:`In(1)`
+        Strobe in the first cycle of every window.
+    i : :py:`In(ArrayLayout(ArrayLayout(signed(16), 8), lines))`
+        Neighbouring columns, the left one first.
+    o : :py:`Out(...)`
+        Neighbouring rows, the upper one first. Combinational from registers.
+    """
+
+    def __init__(self, lines):
+        self.lines = lines
+        line = data.ArrayLayout(data.ArrayLayout(signed(16), 8), lines)
+        super().__init__({"start": In(1), "i": In(line), "o": Out(line)})
+
+    def elaborate(self, platform):
+        m = Module()
+        # In a window to the right, sample (r, c) of its block comes to rest in square[7-r][7-c],
+        # in a window downwards in square[7-c][7-r].
+        square = [[Signal(signed(16), name=f"square_{r}_{c}") for c in range(8)]
+                  for r in range(8)]
+        held, down = Signal(), Signal()
+        m.d.comb += down.eq(held ^ self.start)
+        m.d.sync += held.eq(down)
+        n = self.lines
+        for r in range(8):
+            for c in range(8):
+                left = square[r][c - n] if c >= n else self.i[n - 1 - c][7 - r]
+                above = square[r - n][c] if r >= n else self.i[n - 1 - r][7 - c]
+                m.d.sync += square[r][c].eq(Mux(down, above, left))
+        for k in range(n):
+            for c in range(8):
+                m.d.comb += self.o[k][c].eq(Mux(down, square[7 - k][7 - c],
+                                                square[7 - c][7 - k]))
         return m
 
 
 class Idct(wiring.Component):
-    """Two-dimensional inverse DCT, level shift and clamp: a block every 8 cycles.
+    """Two-dimensional inverse DCT, level shift and clamp: a block every ``8 // lines`` cycles.
 
-    The columns of a block come in consecutive cycles; its rows leave in consecutive cycles, 22
-    cycles later. There is no back-pressure. A first-pass result over 16 bits or a second-pass one
-    outside ``range(-512, 512)`` occurs in damaged files only; libjpeg-turbo's own implementations
-    then differ from each other, so it is reported.
+    A block's columns come in one window of ``8 // lines`` cycles; its rows leave in consecutive
+    cycles, the first of them 13 cycles and a window later. There is no back-pressure. A first-pass
+    result over 16 bits or a second-pass one outside ``range(-512, 512)`` occurs in damaged files
+    only; libjpeg-turbo's own implementations then differ from each other, so it is reported.
+
+    Parameters
+    ----------
+    lines : int
+        Columns taken, and rows given, in a cycle: 1, 2, 4 or 8.
 
     Members
     -------
-    i, i_valid : :py:`In(COLUMN)`
-        Columns of coefficients.
-    o, o_valid : :py:`Out(64)`
+    i_start : :py:`In(1)`
+        Strobe in the first cycle of every window, with or without a block.
+    i, i_valid : :py:`In(ArrayLayout(COLUMN, lines))`
+        Columns of coefficients, for a whole window.
+    o, o_valid : :py:`Out(ArrayLayout(64, lines))`
         Rows of samples, the left one in the low bits.
     row : :py:`Out(3)`
-        Number of the row within its block.
+        Number of the first of the rows within their block.
     overflow : :py:`Out(1)`
         With ``o_valid``: the block is not exact. Not on every row of it.
+
+    Raises
+    ------
+    :exc:`ValueError`
+        If ``lines`` does not divide a block.
     """
 
-    i: In(COLUMN)
-    i_valid: In(1)
-    o: Out(64)
-    o_valid: Out(1)
-    row: Out(3)
-    overflow: Out(1)
-
+    #: Cycles of one pass.
     LATENCY = 6
+
+    def __init__(self, lines=1):
+        if lines not in (1, 2, 4, 8):
+            raise ValueError(f"Lines must be 1, 2, 4 or 8, not {lines!r}")
+        self.lines = lines
+        super().__init__({
+            "i_start": In(1), "i": In(data.ArrayLayout(COLUMN, lines)), "i_valid": In(1),
+            "o": Out(data.ArrayLayout(64, lines)), "o_valid": Out(1),
+            "row": Out(3), "overflow": Out(1),
+        })
 
     def compute(self, blocks):
         """Model: int ndarray (..., 8, 8) of coefficients to uint8 samples."""
@@ -140,9 +204,7 @@ class Idct(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.columns = columns = Idct1D(13, 11)
-        m.submodules.rows = rows = Idct1D(16, 18)
-        m.d.comb += columns.i.eq(self.i)
+        m.submodules.transposer = transposer = Transposer(self.lines)
 
         def delay(signal, cycles):
             for _ in range(cycles):
@@ -151,57 +213,45 @@ class Idct(wiring.Component):
                 signal = later
             return signal
 
-        # The transposer: two squares, one filled by columns while the other is read by rows.
+        # Columns
+        start = delay(self.i_start, self.LATENCY)
         valid = delay(self.i_valid, self.LATENCY)
-        squares = [[[Signal(signed(16), name=f"square_{s}_{r}_{c}") for c in range(8)]
-                    for r in range(8)] for s in range(2)]
-        half = Signal()
-        column = Signal(3)
-        wide = Signal()
-        wide_block = Signal()
-        narrow = Signal(8)
-        m.d.comb += narrow.eq(Cat(columns.o[r] == columns.o[r][:16].as_signed() for r in range(8)))
-        reading = Signal()
-        row = Signal(3)
-        with m.If(valid):
-            m.d.sync += [column.eq(column + 1), wide.eq(wide | ~narrow.all())]
-            for s in range(2):
-                with m.If(half == s):
-                    with m.Switch(column):
-                        for c in range(8):
-                            with m.Case(c):
-                                m.d.sync += [squares[s][r][c].eq(columns.o[r]) for r in range(8)]
-        with m.If(reading):
-            m.d.sync += row.eq(row + 1)
-            with m.If(row == 7):
-                m.d.sync += reading.eq(0)
-        with m.If(valid & (column == 7)):
-            m.d.sync += [
-                half.eq(~half), reading.eq(1), row.eq(0),
-                wide.eq(0), wide_block.eq(wide | ~narrow.all()),
+        narrow = Signal(self.lines)
+        m.d.comb += transposer.start.eq(start)
+        for k in range(self.lines):
+            m.submodules[f"columns_{k}"] = columns = Idct1D(13, 11)
+            m.d.comb += [
+                columns.i.eq(self.i[k]),
+                *(i.eq(o) for i, o in zip(transposer.i[k], columns.o)),
+                narrow[k].eq(Cat(o == o[:16].as_signed() for o in columns.o).all()),
             ]
-        with m.Switch(Cat(row, ~half)):
-            for s in range(2):
-                for r in range(8):
-                    with m.Case(8 * s + r):
-                        m.d.comb += [rows.i[c].eq(squares[s][r][c]) for c in range(8)]
+        wide, row, full, row_wide = Signal(), Signal(3), Signal(), Signal()
+        m.d.sync += [wide.eq((wide & ~start) | ~narrow.all()), row.eq(row + self.lines)]
+        # As a window begins, what came in the one before leaves.
+        came = Signal()
+        m.d.sync += came.eq(valid)
+        rows_valid, rows_wide, rows_number = Signal(), Signal(), Signal(3)
+        m.d.comb += [rows_valid.eq(full), rows_wide.eq(row_wide), rows_number.eq(row)]
+        with m.If(start):
+            m.d.comb += [rows_valid.eq(came), rows_wide.eq(wide), rows_number.eq(0)]
+            m.d.sync += [full.eq(came), row_wide.eq(wide), row.eq(self.lines)]
 
-        # Level shift and clamp
-        row_valid = delay(reading, self.LATENCY)
-        row_number = delay(row, self.LATENCY)
-        row_wide = delay(wide_block, self.LATENCY)
-        outside = Signal(8)
-        for n in range(8):
-            r = rows.o[n]
-            m.d.comb += outside[n].eq(r != r[:10].as_signed())
-            sample = self.o.word_select(n, 8)
-            m.d.sync += sample.eq(r[:8] ^ 0x80)
-            with m.If(r < -128):
-                m.d.sync += sample.eq(0)
-            with m.Elif(r > 127):
-                m.d.sync += sample.eq(255)
+        # Rows: level shift and clamp
+        outside = Signal(8 * self.lines)
+        for k in range(self.lines):
+            m.submodules[f"rows_{k}"] = rows = Idct1D(16, 18)
+            m.d.comb += rows.i.eq(transposer.o[k])
+            for n, r in enumerate(rows.o):
+                m.d.comb += outside[8 * k + n].eq(r != r[:10].as_signed())
+                sample = self.o[k].word_select(n, 8)
+                m.d.sync += sample.eq(r[:8] ^ 0x80)
+                with m.If(r < -128):
+                    m.d.sync += sample.eq(0)
+                with m.Elif(r > 127):
+                    m.d.sync += sample.eq(255)
+        late_valid = delay(rows_valid, self.LATENCY)
         m.d.sync += [
-            self.o_valid.eq(row_valid), self.row.eq(row_number),
-            self.overflow.eq(row_valid & (row_wide | outside.any())),
+            self.o_valid.eq(late_valid), self.row.eq(delay(rows_number, self.LATENCY)),
+            self.overflow.eq(late_valid & (delay(rows_wide, self.LATENCY) | outside.any())),
         ]
         return m

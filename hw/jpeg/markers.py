@@ -368,7 +368,7 @@ class Markers(wiring.Component):
                             m.next = "Component"
                             with m.If((byte != 1) & (byte != 3)):
                                 fail(Status.UNSUPPORTED, Detail.COMPONENTS)
-                            with m.Elif(remaining != 1 + 3 * byte[:2]):
+                            with m.Elif(remaining != Mux(byte[1], 10, 4)):
                                 fail(Status.CORRUPT, Detail.SEGMENT)
 
         with m.State("Component"):

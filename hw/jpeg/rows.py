@@ -38,9 +38,21 @@ def Step(contexts):
 class RowBuffer(wiring.Component):
     """Two rows of MCUs for each context, written by block, read by row of the image.
 
-    Chroma rows lie in two banks, even and odd, so that the two rows that a vertically upsampled
-    row blends come in the same cycle. A row of MCUs is freed when no row of the image needs it
-    any more: with halved chroma height, that is one row into the next.
+    Rows lie in two banks, even and odd, so that two rows of a block are written, and the two
+    chroma rows that a vertically upsampled row blends are read, in the same cycle. A row of MCUs is
+    freed when no row of the image needs it any more: with halved chroma height, that is one row
+    into the next.
+
+    A row of the image takes 2 cycles more than it has words. Rows of different contexts follow
+    each other without a gap; the next row of the same context takes 2 more.
+
+    Parameters
+    ----------
+    contexts : int
+    max_width : int
+        Widest image in pixels, a multiple of 16.
+    lines : int
+        Rows of a block that come in a cycle: 1 or 2.
 
     Members
     -------
@@ -52,7 +64,8 @@ class RowBuffer(wiring.Component):
     issue, issue_context, place
         Strobe: the next block of the context gets a place.
     i, i_valid, i_row, i_place, i_last
-        Rows of samples of blocks with their places; ``i_last`` on the last row of a block.
+        ``lines`` neighbouring rows of samples of a block, the number of the first and the place of
+        the block; ``i_last`` with the last rows of a block.
     grant : :py:`In(contexts)`
         The consumer has room for one row of the image.
     advance : :py:`In(1)`
@@ -65,17 +78,20 @@ class RowBuffer(wiring.Component):
         A row is being read; all rows have been.
     """
 
-    def __init__(self, contexts, max_width):
+    def __init__(self, contexts, max_width, lines=1):
         if max_width % 16:
             raise ValueError(f"Max width must be a multiple of 16, not {max_width!r}")
+        if lines not in (1, 2):
+            raise ValueError(f"Lines must be 1 or 2, not {lines!r}")
         self.contexts = contexts
         self.max_width = max_width
+        self.lines = lines
         n = contexts
         super().__init__({
             "header": In(Header).array(n), "enable": In(n), "clear": In(n),
             "room": Out(n), "issue": In(1), "issue_context": In(range(n)),
             "place": Out(Place(n, max_width)),
-            "i": In(64), "i_valid": In(1), "i_row": In(3), "i_last": In(1),
+            "i": In(data.ArrayLayout(64, lines)), "i_valid": In(1), "i_row": In(3), "i_last": In(1),
             "i_place": In(Place(n, max_width)),
             "grant": In(n), "advance": In(1),
             "step": Out(Step(n)), "step_valid": Out(1),
@@ -96,77 +112,70 @@ class RowBuffer(wiring.Component):
         for c in range(n):
             self._context(m, c, ys[c], ready, released, row_read)
 
-        # Writing
+        # Writing. Every memory has a bank of even and one of odd rows.
         p = self.i_place
-        luma = memory.Memory(shape=64, depth=n << (5 + x_bits), init=[])
-        m.submodules.luma = luma
-        write = luma.write_port()
-        luma_read = luma.read_port()
-        m.d.comb += [
-            write.addr.eq(Cat(p.x, self.i_row, p.lower, p.slot, p.context)),
-            write.data.eq(self.i),
-            write.en.eq(self.i_valid & (p.component == 0)),
-        ]
-        chroma_reads = []
-        for component, name in ((1, "blue"), (2, "red")):
+        banks = []   # read ports: luma, blue, red, each even and odd
+        for component, name in enumerate(("luma", "blue", "red")):
+            above = Cat(p.lower, p.slot, p.context) if component == 0 else Cat(p.slot, p.context)
             for bank in range(2):
-                chroma = memory.Memory(shape=64, depth=n << (3 + x_bits), init=[])
-                m.submodules[f"{name}_{bank}"] = chroma
-                write = chroma.write_port()
+                bits = x_bits + 2 + len(above) - len(p.context)
+                mem = memory.Memory(shape=64, depth=n << bits, init=[])
+                m.submodules[f"{name}_{bank}"] = mem
+                write = mem.write_port()
+                here = C(1, 1) if self.lines == 2 else self.i_row[0] == bank
                 m.d.comb += [
-                    write.addr.eq(Cat(p.x, self.i_row[1:], p.slot, p.context)),
-                    write.data.eq(self.i),
-                    write.en.eq(self.i_valid & (p.component == component)
-                                & (self.i_row[0] == bank)),
+                    write.addr.eq(Cat(p.x, self.i_row[1:], above)),
+                    write.data.eq(self.i[bank % self.lines]),
+                    write.en.eq(self.i_valid & (p.component == component) & here),
                 ]
-                chroma_reads.append(chroma.read_port())
+                banks.append(mem.read_port())
+        luma_reads, chroma_reads = banks[:2], banks[2:]
 
-        # Reading: one row at a time. The chroma words run two steps ahead of the luma words.
-        chosen = Signal(range(n))
-        turn = Signal(range(n))
-        header = Signal(Header)
-        y = Signal(16)
-        running = Signal()
+        # The next row is chosen while one is read, so that it can follow at once.
+        following, waiting = Signal(range(n)), Signal()
+        next_header, next_y = Signal(Header), Signal(16)
+        chosen, running = Signal(range(n)), Signal()
+        header, y = Signal(Header), Signal(16)
+        index = Signal(x_bits + 2)
+        words = Signal(x_bits + 1)
+        final = index == words + 1
+        go = Signal()
         pick = Signal(range(n))
         for k in reversed(range(n)):
             c = Signal(range(n), name=f"candidate_{k}")
-            m.d.comb += c.eq(turn + k + 1 - Mux(turn + k + 1 >= n, n, 0))
+            m.d.comb += c.eq(following + k + 1 - Mux(following + k + 1 >= n, n, 0))
             with m.If(ready.bit_select(c, 1)):
                 m.d.comb += pick.eq(c)
+        with m.If(~waiting & ready.any()):
+            m.d.sync += [waiting.eq(1), following.eq(pick), next_y.eq(ys[pick])]
+            for c in range(n):
+                with m.If(pick == c):
+                    m.d.sync += next_header.eq(self.header[c])
 
-        index = Signal(x_bits + 2)
-        words = Signal(x_bits + 1)
+        # Reading. The chroma words run two steps ahead of the luma words.
         chroma_width = Signal(16)
         near, far = Signal(16), Signal(16)
-        last_chroma = Signal(16)
-        setup = Signal()
-        final = index == words + 1
-        go = running & ~setup & (self.advance | (index < 2))
-        with m.If(~running):
-            with m.If(ready.any()):
-                m.d.sync += [running.eq(1), setup.eq(1), chosen.eq(pick), turn.eq(pick),
-                             y.eq(ys[pick]), index.eq(0)]
-                for c in range(n):
-                    with m.If(pick == c):
-                        m.d.sync += header.eq(self.header[c])
-        with m.Elif(setup):
-            m.d.sync += [
-                setup.eq(0),
-                words.eq((header.width + 7) >> 3),
-                chroma_width.eq(((header.width + header.h2) >> header.h2) - 1),
-                near.eq(y >> header.v2),
-                far.eq(Mux(~header.v2, y, Mux(
-                    y[0], Mux((y >> 1) == last_chroma, y >> 1, (y >> 1) + 1),
-                    Mux(y == 0, 0, (y >> 1) - 1)))),
-            ]
-        with m.Elif(go):
+        last_chroma = (next_header.height - 1) >> 1
+        half = next_y >> 1
+        m.d.comb += go.eq(running & (self.advance | (index < 2)))
+        with m.If(go):
             m.d.sync += index.eq(index + 1)
             with m.If(final):
                 m.d.sync += running.eq(0)
+        with m.If(waiting & (~running | (go & final))):
+            m.d.sync += [
+                waiting.eq(0), running.eq(1), index.eq(0),
+                chosen.eq(following), header.eq(next_header), y.eq(next_y),
+                words.eq((next_header.width + 7) >> 3),
+                chroma_width.eq(((next_header.width + next_header.h2) >> next_header.h2) - 1),
+                near.eq(next_y >> next_header.v2),
+                far.eq(Mux(~next_header.v2, next_y, Mux(
+                    next_y[0], Mux(half == last_chroma, half, half + 1),
+                    Mux(next_y == 0, 0, half - 1)))),
+            ]
         m.d.comb += [
-            last_chroma.eq((header.height - 1) >> 1),
             row_read.eq((go & final) << chosen),
-            self.busy.eq(running << chosen),
+            self.busy.eq((running << chosen) | (waiting << following)),
             self.taken.eq(go & (index >= 2)),
             self.taken_context.eq(chosen),
         ]
@@ -176,9 +185,10 @@ class RowBuffer(wiring.Component):
         m.d.comb += [
             j.eq(index - 2),
             chroma_index.eq(Mux(header.h2, index >> 1, index - 1)),
-            luma_read.addr.eq(Cat(
-                j[:x_bits], y[:3], header.v2 & y[3], Mux(header.v2, y[4], y[3]), chosen)),
         ]
+        for read in luma_reads:
+            m.d.comb += read.addr.eq(Cat(
+                j[:x_bits], y[1:3], header.v2 & y[3], Mux(header.v2, y[4], y[3]), chosen))
         for k, read in enumerate(chroma_reads):
             line = Mux(near[0] == k % 2, near, far)
             m.d.comb += read.addr.eq(Cat(chroma_index, line[1:3], line[3], chosen))
@@ -204,7 +214,8 @@ class RowBuffer(wiring.Component):
         ]
         # The memories' output registers.
         m.d.sync += [
-            self.step.eq(step), self.step_valid.eq(valid), self.luma.eq(luma_read.data),
+            self.step.eq(step), self.step_valid.eq(valid),
+            self.luma.eq(Mux(step.odd_row, luma_reads[1].data, luma_reads[0].data)),
             self.blue[0].eq(chroma_reads[0].data), self.blue[1].eq(chroma_reads[1].data),
             self.red[0].eq(chroma_reads[2].data), self.red[1].eq(chroma_reads[3].data),
         ]

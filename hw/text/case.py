@@ -27,8 +27,8 @@ class CaseFolder(wiring.Component):
     """Lower case as Python's ``str.lower`` has it, of what ``\\w`` matches.
 
     A capital sigma after a cased character waits for the next one that is not ignorable: it is
-    final unless that one is cased. If a word character among the ignorable ones comes first, the
-    text is handed back (``TextError.SIGMA``), unless it ends there.
+    final unless that one is cased. What lies between becomes one character that is not ``\\w``; if
+    a ``\\w`` is among it, the text is handed back (``TextError.SIGMA``), unless it ends there.
 
     Throughput is 1 beat per cycle, and 1 cycle more for a capital sigma that had to wait; latency
     is 2 cycles. ``i.ready`` depends combinationally on ``i`` and on ``o.ready``.

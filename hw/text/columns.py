@@ -15,6 +15,9 @@ from .tables import COLUMN
 __all__ = ["COLUMN", "ColumnConfig", "Feature", "Columns"]
 
 
+#: Texts in the pipeline, a power of two: short ones need several to fill it.
+BANKS = 4
+
 #: See :func:`.tables.column_config`.
 ColumnConfig = data.StructLayout({
     "features": COLUMN, "reciprocal": 32, "scale": 32, "alternate_sign": 1})
@@ -83,10 +86,10 @@ class Columns(wiring.Component):
             advance.eq(results.w_rdy | ~results.w_en),
         ]
 
-        # Two texts may be under way: their configurations take turns.
-        banks = [Signal(ColumnConfig, name=f"bank_{n}") for n in range(2)]
-        used = Signal(2)
-        turn, loaded, load = Signal(), Signal(), Signal()
+        # Several texts may be under way: their configurations take turns.
+        banks = [Signal(ColumnConfig, name=f"bank_{n}") for n in range(BANKS)]
+        used = Signal(BANKS)
+        turn, loaded, load = Signal(range(BANKS)), Signal(), Signal()
         m.d.comb += [
             load.eq(self.config.valid & ~loaded & ~used.bit_select(turn, 1)),
             self.config.ready.eq(load),
@@ -109,7 +112,7 @@ class Columns(wiring.Component):
         with m.If(ready & advance):
             m.d.sync += [left.eq(rest), fresh.eq(rest == 0)]
         with m.If(queue.r_en & head.last):
-            m.d.sync += [loaded.eq(0), turn.eq(~turn)]
+            m.d.sync += [loaded.eq(0), turn.eq(turn + 1)]
 
         m.submodules.finish = finish = EnableInserter(advance)(Finish())
         for n in reversed(range(self.max_n)):
@@ -129,7 +132,7 @@ class Columns(wiring.Component):
 
 
 #: What goes along with a hash; ``turn``: whose configuration is used.
-Tag = data.StructLayout({"turn": 1, "valid": 1, "last": 1, "error": TextError})
+Tag = data.StructLayout({"turn": range(BANKS), "valid": 1, "last": 1, "error": TextError})
 
 
 class Delay(wiring.Component):
@@ -151,8 +154,8 @@ class Reduce(wiring.Component):
     def __init__(self, rows):
         self.rows = rows
         super().__init__({
-            "config": In(ColumnConfig).array(2), "hash": In(32), "i": In(Tag),
-            "o": Out(Feature(rows)), "o_turn": Out(1)})
+            "config": In(ColumnConfig).array(BANKS), "hash": In(32), "i": In(Tag),
+            "o": Out(Feature(rows)), "o_turn": Out(range(BANKS))})
 
     def elaborate(self, platform):
         m = Module()
@@ -169,7 +172,7 @@ class Reduce(wiring.Component):
                 m.d.sync += later.eq(tag)
                 tag = later
             config = Signal(ColumnConfig, name=f"{name}_config")
-            m.d.comb += config.eq(Mux(tag.turn, self.config[1], self.config[0]))
+            m.d.comb += config.eq(Array(self.config)[tag.turn])
             return config
 
         magnitude, negative = Signal(32), Signal()

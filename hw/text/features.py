@@ -92,15 +92,18 @@ class FeatureTable(wiring.Component):
         m.submodules.scanner = scanner = Scanner(self.rows, self.row)
         wiring.connect(m, scanner.o, wiring.flipped(self.o))
         wiring.connect(m, scanner.o_done, wiring.flipped(self.o_done))
-        m.submodules.moved = moved = fifo.SyncFIFO(width=op_layout.size, depth=4)
+        m.submodules.moved = moved = fifo.SyncFIFOBuffered(
+            width=op_layout.size, depth=4)
         m.submodules.merge = merge = Merge(op_layout, self.row)
 
         # Operations on rows: 1 row being read, 2 row known, 3 compared, written.
         op, enter = Signal(op_layout), Signal()
         ops = [Signal(op_layout, name=f"op_{n}") for n in range(1, 4)]
         valids = [Signal(name=f"valid_{n}") for n in range(1, 4)]
-        hazard = Cat(v & (o.row == op.row) & (o.table == op.table)
-                     for o, v in zip(ops, valids)).any()
+
+        def hazard(row, table):
+            return Cat(v & (o.row == row) & (o.table == table) for o, v in zip(ops, valids)).any()
+
         m.d.sync += [
             *(b.eq(a) for a, b in zip([op, *ops], ops)), Cat(valids).eq(Cat(enter, valids[:-1])),
         ]
@@ -111,15 +114,21 @@ class FeatureTable(wiring.Component):
         # What moves on goes first: then at most 4 operations are anywhere.
         turn, closing = Signal(), Signal()
         errors = [Signal(TextError, name=f"error_{n}") for n in range(2)]
-        sending = scanner.busy & (scanner.table == turn)
+        sending = scanner.reading & (scanner.table == turn)
         dropped = ~self.i.p.valid | (Mux(turn, errors[1].as_value(), errors[0].as_value()) != 0)
-        with m.If(moved.r_rdy):
-            m.d.comb += [op.eq(moved.r_data), enter.eq(~hazard), moved.r_en.eq(~hazard)]
+        head = Signal(op_layout)
+        m.d.comb += head.eq(moved.r_data)
+        blocked = hazard(self.i.p.home, turn) | sending
+        with m.If(moved.level != 0):
+            m.d.comb += [
+                op.eq(head), moved.r_en.eq(~hazard(head.row, head.table)),
+                enter.eq(moved.r_rdy & moved.r_en),
+            ]
         with m.Else():
             m.d.comb += [
                 op.column.eq(self.i.p.column), op.row.eq(self.i.p.home), op.table.eq(turn),
                 op.count.eq(Mux(self.i.p.negative, -1, 1)),
-                self.i.ready.eq((dropped | ~(hazard | sending)) & ~(self.i.p.last & closing)),
+                self.i.ready.eq((dropped | ~blocked) & ~(self.i.p.last & closing)),
                 enter.eq(self.i.valid & self.i.ready & ~dropped),
             ]
         m.d.comb += [
@@ -136,7 +145,8 @@ class FeatureTable(wiring.Component):
             for n in range(2):
                 with m.If((turn == n) & (self.i.p.error != TextError.NONE)):
                     m.d.sync += errors[n].eq(self.i.p.error)
-        under_way = Cat(v & (o.table != turn) for o, v in zip(ops, valids)).any() | moved.r_rdy
+        under_way = Cat(v & (o.table != turn) for o, v in zip(ops, valids)).any() | (
+            moved.level != 0)
         m.d.comb += [
             scanner.start.eq(closing & ~scanner.busy & ~under_way), scanner.start_table.eq(~turn)]
         for n in range(2):
@@ -183,7 +193,7 @@ class FeatureTable(wiring.Component):
             m.submodules[f"table_{n}"] = mem = memory.Memory(
                 shape=self.row.size, depth=self.rows, init=[])
             read, write = mem.read_port(), mem.write_port()
-            scanned = scanner.busy & (scanner.table == n)
+            scanned = scanner.reading & (scanner.table == n)
             m.d.comb += [
                 read.addr.eq(Mux(scanned, scanner.row_address, op.row)),
                 read.en.eq(~scanned | scanner.row_enable),

@@ -52,8 +52,8 @@ class Scanner(wiring.Component):
     start, start_table, top, distinct, error : :py:`In(...)`
         Strobe, when not ``busy``: a table is to be sent, with its occupied words and number of
         features; if there is an ``error``, it is not, and the text ends with that.
-    busy, table : :py:`Out(1)`
-        This table is being sent.
+    busy, reading, table : :py:`Out(1)`
+        This table is being sent, and some of its rows are still to be read.
     word_index, word : :py:`Out(...)`, :py:`In(32)`
         A word of the occupancy, read combinationally.
     row_address, row_enable, row : :py:`Out(...)`, :py:`Out(1)`, :py:`In(row_layout)`
@@ -68,7 +68,7 @@ class Scanner(wiring.Component):
         super().__init__({
             "start": In(1), "start_table": In(1), "top": In(rows // 32),
             "distinct": In(range(rows * row_layout.length + 1)), "error": In(TextError),
-            "busy": Out(1), "table": Out(1),
+            "busy": Out(1), "reading": Out(1), "table": Out(1),
             "word_index": Out(range(rows // 32)), "word": In(32),
             "row_address": Out(range(rows)), "row_enable": Out(1), "row": In(row_layout),
             "o": Out(stream.Signature(Element)), "o_done": Out(stream.Signature(TextDone)),
@@ -139,6 +139,7 @@ class Scanner(wiring.Component):
         valid, ready, step, load = Signal(), Signal(), Signal(), Signal()
         rest = Signal(32)
         m.d.comb += [
+            self.reading.eq((top != 0) | (word != 0) | valid),
             self.word_index.eq(lowest(m, top, "lowest_word")),
             self.row_address.eq(Cat(lowest(m, word, "lowest_row"), word_at)),
             rest.eq(word & (word - 1)),

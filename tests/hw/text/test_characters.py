@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Utf8Decoder against Python's decoder, CharacterMap against its table."""
 
-import json
 import random
 import unicodedata
 
@@ -11,7 +10,6 @@ import pytest
 from headrace.hw.text.characters import CharacterMap
 from headrace.hw.text.tables import TableImage
 from headrace.hw.text.utf8 import Utf8Decoder
-from runner import simulate
 
 
 def mixed(rng, length, malformed):
@@ -43,8 +41,17 @@ GAPLESS = ["x" * 4000, "\u00df" * 1000, "\u20ac" * 1000, "\U0001f600" * 1000,
            "abcd\U0001f600" * 500]
 
 
-@pytest.mark.parametrize("lanes", [4, 1])
-def test_utf8_equals_python(lanes):
+def payload_words(payloads):
+    """PayloadWords of texts; what is beyond the end of one is noise."""
+    for payload in payloads:
+        for at in range(0, max(1, len(payload)), 8):
+            part = payload[at:at + 8]
+            yield dict(data=int.from_bytes(part.ljust(8, b"\xa5"), "little"), count=len(part),
+                       last=at + 8 >= len(payload))
+
+
+@pytest.mark.parametrize("name, lanes", [("utf8", 4), ("utf8_1", 1)])
+def test_utf8_equals_python(kernels, name, lanes):
     rng = random.Random(lanes)
     payloads = [b"", b"a", EDGES, b"", EDGES[1:], b"abcdefgh", b"\xf0\x9f\x98\x80", b"\xf0", b""]
     payloads += [mixed(rng, rng.randrange(60), rng.choice([0, 0, 0.1])) for _ in range(150)]
@@ -54,14 +61,26 @@ def test_utf8_equals_python(lanes):
     # Every first byte that is not ASCII with interesting second bytes.
     payloads += [bytes([first, second, 0x80, 0x80]) for first in range(0x80, 0x100)
                  for second in (0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0)]
-    payloads = [payload.hex() for payload in payloads]
-    runs = [(payloads, i_stall, o_stall, None)
-            for i_stall, o_stall in [(0.0, 0.0), (0.6, 0.0), (0.0, 0.6), (0.4, 0.4)]]
-    if lanes == 4:
-        runs += [([text.encode().hex()], 0.0, 0.0, 1000) for text in GAPLESS]
-    simulate(Utf8Decoder(lanes), "text_characters", name=f"text_utf8_{lanes}",
-             testcase="utf8_matches",
-             env={"HEADRACE_CASE": json.dumps(dict(runs=runs, lanes=lanes))})
+    for stall in (0.0, 0.3, 0.6):
+        [beats] = kernels.run(name, stall, i=list(payload_words(payloads)))
+        texts, codes = [], []
+        for beat, _ in beats:
+            count = beat.count
+            assert not (beat.malformed and (count or not beat.last)) and (count or beat.last)
+            codes += [beat.codes[n] for n in range(count)]
+            assert count <= 1 or max(codes[-count:]) < 0x80
+            if beat.last:
+                texts.append((codes, bool(beat.malformed)))
+                codes = []
+        assert not codes and len(texts) == len(payloads)
+        for payload, text in zip(payloads, texts):
+            assert text == Utf8Decoder.compute(payload), payload
+
+
+@pytest.mark.parametrize("text", GAPLESS)
+def test_utf8_has_no_gaps(kernels, text):
+    [beats] = kernels.run("utf8", i=list(payload_words([text.encode()])))
+    assert len(beats) == 1000 and beats[-1][1] - beats[0][1] == 999
 
 
 def test_utf8_lanes():
@@ -81,10 +100,9 @@ def entries(width, seed):
     return table.reshape(-1)
 
 
-@pytest.mark.parametrize("lanes, sets", [(4, 2), (2, 1)])
-def test_characters_equal_table(lanes, sets):
+def test_characters_equal_table(kernels):
+    lanes, width, sets, pages = 4, 13, 2, 48
     rng = random.Random(lanes)
-    width, pages = 13, 48
     tables = [entries(width, seed) for seed in range(sets)]
     images = [TableImage.pack(table, pages, width) for table in tables]
     codes = np.arange(0x110000)
@@ -105,11 +123,23 @@ def test_characters_equal_table(lanes, sets):
             text.append(dict(codes=[0] * lanes, count=0, last=0, malformed=rng.randrange(2)))
         text[-1]["last"] = 1
         texts.append((rng.randrange(sets), text))
-    case = dict(width=width, sets=sets, pages=pages, lanes=lanes, texts=texts,
-                images=[image.tolist() for image in images], stalls=[0.0, 0.4])
-    simulate(CharacterMap(lanes, width, sets, pages), "text_characters",
-             name=f"text_characters_{lanes}_{sets}", testcase="characters_match",
-             env={"HEADRACE_CASE": json.dumps(case)})
+    written = [dict(set=number, address=address, data=int(word))
+               for number, image in enumerate(images) for address, word in enumerate(image)
+               if not 0x1880 <= address < 0x2000]
+    beats = [(select, beat) for select, text in texts for beat in text]
+    for stall in (0.0, 0.4):
+        [found] = kernels.run("characters", stall, write=written,
+                              select=[select for select, _ in texts],
+                              i=[beat for _, beat in beats])
+        assert len(found) == len(beats)
+        for (select, beat), (o, _) in zip(beats, found):
+            count = beat["count"]
+            assert (o.set, o.count, o.last, o.malformed) == (
+                select, count, beat["last"], beat["malformed"])
+            assert [o.codes[k] for k in range(count)] == beat["codes"][:count]
+            assert [o.entries[k] for k in range(count)] == CharacterMap.compute(
+                images[select], beat["codes"][:count]).tolist()
+        assert stall or found[-1][1] - found[0][1] == len(beats) - 1
 
 
 def test_image_of_unicode():
