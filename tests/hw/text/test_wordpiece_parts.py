@@ -10,11 +10,12 @@ import numpy as np
 
 from headrace.hw.text.assembler import WordAssembler
 from headrace.hw.text.decomposer import Decomposer
+from headrace.hw.text.double_array import DoubleArray
 from headrace.hw.text.layout import MappedCharacters
 from headrace.hw.text.serializer import Serializer
 from headrace.hw.text.special import SpecialMatcher
 from headrace.hw.text.units import Letter, Match, Unit
-from headrace.hw.text.vocabulary import DoubleArray, Geometry, Kind, Role
+from headrace.hw.text.vocabulary import Geometry, Kind, Role
 from headrace.hw.text.walker import Walker
 from runner import simulate
 from text_wordpiece_bench import LANES, Parts
