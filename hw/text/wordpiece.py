@@ -55,14 +55,15 @@ class WordPiece(wiring.Component):
     geometry : Geometry
     walkers : int
         1 or 2; each has a port of the trie's memory.
-    sets : int
-        As in :class:`.characters.CharacterMap`.
+    sets, width : int
+        As in :class:`.characters.CharacterMap`; ``width`` is at least ``geometry.entry_width``,
+        the default. What an entry has beyond that does not matter.
 
     Members
     -------
     write, write_valid : :py:`In(TableWrite(geometry))`
         Strobe: a word of a table. Tables must not be written while texts are on their way.
-    i : :py:`In(stream.Signature(MappedCharacters(lanes, geometry.entry_width, sets)))`
+    i : :py:`In(stream.Signature(MappedCharacters(lanes, width, sets)))`
     o : :py:`Out(stream.Signature(Element))`
         One token an element, 4 bytes; the last element of a text is empty.
     o_done : :py:`Out(stream.Signature(TextDone))`
@@ -71,20 +72,23 @@ class WordPiece(wiring.Component):
     Raises
     ------
     ValueError
-        If ``walkers`` is neither 1 nor 2.
+        If ``walkers`` is neither 1 nor 2, or ``width`` is too small.
     """
 
-    def __init__(self, lanes=4, geometry=None, walkers=2, sets=1):
+    def __init__(self, lanes=4, geometry=None, walkers=2, sets=1, width=None):
         if walkers not in (1, 2):
             raise ValueError(f"Walkers must be 1 or 2, not {walkers!r}")
         self.lanes = lanes
         self.geometry = geometry or Geometry()
         self.walkers = walkers
         self.sets = sets
+        self.width = self.geometry.entry_width if width is None else width
+        if self.width < self.geometry.entry_width:
+            raise ValueError(f"Width must be at least {self.geometry.entry_width}, "
+                             f"not {width!r}")
         super().__init__({
             "write": In(TableWrite(self.geometry)), "write_valid": In(1),
-            "i": In(stream.Signature(
-                MappedCharacters(lanes, self.geometry.entry_width, sets))),
+            "i": In(stream.Signature(MappedCharacters(lanes, self.width, sets))),
             "o": Out(stream.Signature(Element)), "o_done": Out(stream.Signature(TextDone)),
         })
 
@@ -119,7 +123,8 @@ class WordPiece(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         g, write = self.geometry, self.write
-        m.submodules.serializer = serializer = Serializer(self.lanes, g, self.sets)
+        m.submodules.serializer = serializer = Serializer(
+            self.lanes, g, self.sets, self.width)
         m.submodules.decomposer = decomposer = Decomposer(g)
         m.submodules.special = special = SpecialMatcher(g)
         m.submodules.words = words = WordAssembler(g)
