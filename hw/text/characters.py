@@ -2,7 +2,7 @@
 """What is known of each character, by table."""
 
 from amaranth import *
-from amaranth.lib import memory, stream, wiring
+from amaranth.lib import fifo, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .layout import Characters, CharacterWrite, MappedCharacters
@@ -19,8 +19,8 @@ class CharacterMap(wiring.Component):
     ASCII characters have a copy of their entries in each lane. What an entry means is up to who
     loads the tables and who reads them.
 
-    Throughput is 1 beat per cycle, latency is :attr:`LATENCY` cycles. ``i.ready`` depends
-    combinationally on ``o.ready``.
+    Throughput is 1 beat per cycle, latency is :attr:`LATENCY` cycles. ``i.ready`` does not depend
+    on ``o.ready``: beats wait in a short queue.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class CharacterMap(wiring.Component):
         The same beats. Entries from ``count`` on are undefined.
     """
 
-    LATENCY = 4
+    LATENCY = 6
 
     def __init__(self, lanes=4, width=24, sets=1, pages=256):
         self.lanes = lanes
@@ -68,10 +68,14 @@ class CharacterMap(wiring.Component):
         m = Module()
         layout = MappedCharacters(self.lanes, self.width, self.sets)
         advance = Signal()
+        beat = Signal(Characters(self.lanes))
+        m.submodules.queue = queue = fifo.SyncFIFOBuffered(width=beat.shape().size, depth=4)
         m.d.comb += [
+            queue.w_data.eq(self.i.payload), queue.w_en.eq(self.i.valid),
+            self.i.ready.eq(queue.w_rdy), beat.eq(queue.r_data),
             advance.eq(~self.o.valid | self.o.ready),
-            self.i.ready.eq(advance & self.select.valid),
-            self.select.ready.eq(advance & self.i.valid & self.i.p.last),
+            queue.r_en.eq(advance & self.select.valid),
+            self.select.ready.eq(advance & queue.r_rdy & beat.last),
         ]
         # Beats beside the word of the root, the page, and the entries.
         beats = [Signal(layout, name=f"beat_{n}") for n in range(3)]
@@ -80,13 +84,13 @@ class CharacterMap(wiring.Component):
         with m.If(advance):
             m.d.sync += [
                 beats[0].set.eq(self.select.payload),
-                valids[0].eq(self.i.valid & self.select.valid),
-                *(beats[0][name].eq(self.i.p[name]) for name in Characters(1).members),
+                valids[0].eq(queue.r_rdy & self.select.valid),
+                *(beats[0][name].eq(beat[name]) for name in Characters(1).members),
                 *(b.eq(a) for a, b in zip(beats, beats[1:])), Cat(valids[1:]).eq(Cat(valids[:-1])),
                 is_ascii.eq(beats[1].codes[0] < 0x80),
                 self.o.payload.eq(beats[2]), self.o.valid.eq(valids[2]),
             ]
-        page = self._root(m, advance)
+        page = self._root(m, advance, beat.codes[0])
         entry = self._page_entry(m, advance, beats[1], page)
         for lane, ascii_entry in enumerate(self._ascii_entries(m, advance, beats[1])):
             with m.If(advance):
@@ -105,8 +109,8 @@ class CharacterMap(wiring.Component):
         ]
         return output.data
 
-    def _root(self, m, advance):
-        code, slot = self.i.p.codes[0], Signal(range(OTHER_ROOT + 1))
+    def _root(self, m, advance, code):
+        slot = Signal(range(OTHER_ROOT + 1))
         m.d.comb += slot.eq(OTHER_ROOT)
         with m.Switch(code[16:]):
             for plane, root in ROOTS.items():

@@ -93,13 +93,13 @@ class FeatureTable(wiring.Component):
         wiring.connect(m, scanner.o, wiring.flipped(self.o))
         wiring.connect(m, scanner.o_done, wiring.flipped(self.o_done))
         m.submodules.moved = moved = fifo.SyncFIFOBuffered(
-            width=op_layout.size, depth=4)
+            width=op_layout.size, depth=5)
         m.submodules.merge = merge = Merge(op_layout, self.row)
 
-        # Operations on rows: 1 row being read, 2 row known, 3 compared, written.
+        # Operations on rows: 0 row wanted, 1 row read, 2 row known, 3 compared, written.
         op, enter = Signal(op_layout), Signal()
-        ops = [Signal(op_layout, name=f"op_{n}") for n in range(1, 4)]
-        valids = [Signal(name=f"valid_{n}") for n in range(1, 4)]
+        ops = [Signal(op_layout, name=f"op_{n}") for n in range(4)]
+        valids = [Signal(name=f"valid_{n}") for n in range(4)]
 
         def hazard(row, table):
             return Cat(v & (o.row == row) & (o.table == table) for o, v in zip(ops, valids)).any()
@@ -107,11 +107,11 @@ class FeatureTable(wiring.Component):
         m.d.sync += [
             *(b.eq(a) for a, b in zip([op, *ops], ops)), Cat(valids).eq(Cat(enter, valids[:-1])),
         ]
-        occupied, tops = self._occupancy(m, op, enter, scanner)
-        row = self._rows(m, op, ops[0], occupied, scanner, ops[2], valids[2], merge.o)
-        m.d.comb += [merge.op.eq(ops[1]), merge.row.eq(row)]
+        occupied, tops = self._occupancy(m, ops[0], valids[0], scanner)
+        row = self._rows(m, *ops[:2], occupied, scanner, ops[3], valids[3], merge.o)
+        m.d.comb += [merge.op.eq(ops[2]), merge.row.eq(row)]
 
-        # What moves on goes first: then at most 4 operations are anywhere.
+        # What moves on goes first: then at most 5 operations are anywhere.
         turn, closing = Signal(), Signal()
         errors = [Signal(TextError, name=f"error_{n}") for n in range(2)]
         sending = scanner.reading & (scanner.table == turn)
@@ -133,11 +133,11 @@ class FeatureTable(wiring.Component):
             ]
         m.d.comb += [
             moved.w_data.eq(merge.o_moved), moved.w_en.eq(
-                valids[2] & merge.moves & (ops[2].row != self.rows - 1)),
+                valids[3] & merge.moves & (ops[3].row != self.rows - 1)),
         ]
 
         distinct = [Signal(range(self.limit + 1), name=f"distinct_{n}") for n in range(2)]
-        self._account(m, ops[2], valids[2], merge, distinct, errors)
+        self._account(m, ops[3], valids[3], merge, distinct, errors)
         # A text is sent when all of it has been written.
         ends = self.i.valid & self.i.ready & self.i.p.last
         with m.If(ends):

@@ -40,9 +40,12 @@ def murmur3(key):
 
 
 def step(state, k):
-    """State after a block whose scrambled value is ``k``, an expression of more than 32 bits."""
+    """State after a block whose scrambled value is ``k``, in the low 32 bits of an expression."""
     mixed = (state ^ k)[:32].rotate_left(13)
-    return mixed + (mixed << 2) + STEP
+    # Five times that and the constant, in one carry chain.
+    shifted, constant = (mixed << 2)[:32], C(STEP, 32)
+    carries = mixed & shifted | constant & (mixed | shifted)
+    return (mixed ^ shifted ^ constant) + (carries << 1)
 
 
 class Scrambler(wiring.Component):

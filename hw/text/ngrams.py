@@ -109,9 +109,9 @@ class NgramEngine(wiring.Component):
         ]
         m.d.sync += [
             state.eq(new_state), length.eq(new_length),
-            self.fork.state.eq(new_state ^ new_length),
             self.fork.tail.eq(late.tail), self.fork_valid.eq(late.wanted),
         ]
+        m.d.comb += self.fork.state.eq(state ^ length)
         return m
 
 
