@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := $(shell find hw sim -name cocotb -prune -o -type f -name '*.[ch]pp' -print -o -type f -name '*.py' -print)
 
-.PHONY: help install demo test sim formal bench report lint clean
+.PHONY: help install demo test sim formal bench report vocabulary lint clean
 
 help:            ## This list
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ bench: .venv/.installed    ## Cycles of the decoder and of the whole lane
 report: .venv/.reports     ## Area and clock of the kernels
 	$(BIN)/python -m headrace.hw.report
 
+vocabulary: .venv/.vocabulary  ## Fetch BERT's vocabulary (70 MB), which some tests use if it is there
+	$(BIN)/python tests/fetch_vocabulary.py
+
 lint: .venv/.lint          ## Style
 	$(BIN)/ruff check .
 
@@ -49,6 +52,10 @@ clean:                     ## Remove what was built
 
 .venv/.formal: .venv/.installed
 	$(BIN)/python -m pip install --quiet --editable '.[formal]'
+	@touch $@
+
+.venv/.vocabulary: .venv/.installed
+	$(BIN)/python -m pip install --quiet 'gguf>=0.10'
 	@touch $@
 
 .venv/.lint: .venv/bin/python

@@ -24,6 +24,7 @@ from .wire.transmit import Transmit
 from .text.characters import CharacterMap
 from .text.hashing import Hashing
 from .text.utf8 import Utf8Decoder
+from .text.wordpiece import WordPiece
 
 
 __all__ = ["KERNELS", "build", "convert", "convert_component", "main"]
@@ -43,6 +44,7 @@ KERNELS = {
     "text.utf8": Utf8Decoder,
     "text.characters": CharacterMap,
     "text.hashing": Hashing,
+    "text.wordpiece": WordPiece,
     **{f"card:{name}": lambda config=config: Card(config) for name, config in CONFIGS.items()},
 }
 

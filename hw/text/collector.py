@@ -17,7 +17,7 @@ __all__ = ["Collector"]
 class Collector(wiring.Component):
     """Numbers words, hands them to walkers, and lets their tokens go in the order of the words.
 
-    Throughput is 1 token per cycle. Latency, apart from the walkers', is 4 cycles.
+    Throughput is 1 token per cycle. Latency, apart from the walkers', is 5 cycles.
 
     Parameters
     ----------
@@ -58,8 +58,7 @@ class Collector(wiring.Component):
         m = Module()
         slots = 1 << self.geometry.slot_bits
         head, count = Signal(self.geometry.slot_bits), Signal(range(slots + 1))
-        finished = [Signal(slots, name=f"finished_{n}") for n in range(self.walkers)]
-        pop = Signal()
+        take, advance = Signal(), Signal()
 
         # Words in flight.
         m.submodules.words = words = memory.Memory(
@@ -74,66 +73,82 @@ class Collector(wiring.Component):
             write.en.eq(push), write.addr.eq(fresh), write.data.eq(self.i.payload),
             read.addr.eq(head),
         ]
-        m.d.sync += [count.eq(count + push - pop), head.eq(head + pop)]
+        m.d.sync += [count.eq(count + push - take), head.eq(head + take)]
         self._dispatch(m, push & is_word, fresh, tasks_free)
+        by, stop, known = self._results(m, head, take)
 
-        # What the walkers say of them.
-        results = []
+        # The first of them, once its tokens are there.
+        word, front, there, pop = read.data, Signal(self._front), Signal(), Signal()
+        looked_up = word.length != 0
+        m.d.comb += [
+            take.eq((count != 0) & (~looked_up | by.any()) & (~there | pop)),
+            pop.eq(advance & there & (front.direct | (front.at == front.final))),
+            self.read_address.eq(front.at), self.read.eq(advance),
+        ]
+        with m.If(pop):
+            m.d.sync += there.eq(0)
+            with m.If(front.looked_up):
+                m.d.sync += self.tail.eq(front.behind)
+        with m.If(advance):
+            m.d.sync += front.at.eq(front.at + 1)
+        with m.If(take):
+            m.d.sync += [
+                there.eq(1), front.looked_up.eq(looked_up), front.direct.eq(~looked_up | ~known),
+                front.by.eq(by), front.at.eq(word.at), front.final.eq(stop - 1),
+                front.behind.eq(word.at + word.length),
+                front.token.eq(Mux(looked_up, self.unknown, word.token)),
+                front.end.eq(word.end & ~looked_up), front.ending.eq(word.ending),
+            ]
+        self._send(m, front, there, advance)
+        return m
+
+    @property
+    def _front(self):
+        """The word whose tokens leave: itself ``token`` if ``direct``; else they are in the ring
+        of walker ``by``, from ``at`` to ``final``. ``behind`` is behind its symbols."""
+        ring = self.geometry.ring_bits
+        return data.StructLayout({
+            "looked_up": 1, "direct": 1, "by": self.walkers, "at": ring, "final": ring,
+            "behind": ring, "token": self.geometry.token_bits, "end": 1, "ending": 2})
+
+    def _results(self, m, head, take):
+        """What the walkers say of word ``head``: which of them is through with it, where its
+        tokens end, and whether it is known."""
+        slots = 1 << self.geometry.slot_bits
+        by, stop, known = Signal(self.walkers), Signal(self.geometry.ring_bits), Signal()
         for n in range(self.walkers):
+            finished = Signal(slots, name=f"finished_{n}")
             m.submodules[f"results_{n}"] = mem = memory.Memory(
                 shape=data.StructLayout({"at": self.geometry.ring_bits, "known": 1}), depth=slots,
                 init=[])
-            port, result = mem.write_port(), mem.read_port(domain="comb")
+            write, read = mem.write_port(), mem.read_port(domain="comb")
             m.d.comb += [
-                port.en.eq(self.done[n]), port.addr.eq(self.slot[n]),
-                port.data.at.eq(self.at[n]), port.data.known.eq(self.known[n]),
-                result.addr.eq(head),
+                write.en.eq(self.done[n]), write.addr.eq(self.slot[n]),
+                write.data.at.eq(self.at[n]), write.data.known.eq(self.known[n]),
+                read.addr.eq(head), by[n].eq(finished.bit_select(head, 1)),
             ]
-            results.append(result.data)
-            m.d.sync += finished[n].eq(
-                (finished[n] | (self.done[n] << self.slot[n])) & ~(pop << head))
+            with m.If(by[n]):
+                m.d.comb += [stop.eq(read.data.at), known.eq(read.data.known)]
+            m.d.sync += finished.eq(
+                (finished | (self.done[n] << self.slot[n])) & ~(take << head))
+        return by, stop, known
 
-        # The next token of the first of them.
-        advance, word = Signal(), read.data
-        index, begun = Signal(self.geometry.ring_bits), Signal()  # within its tokens
-        by = [bits.bit_select(head, 1) for bits in finished]
-        stop, known = Signal.like(index), Signal()
-        for bit, result in zip(by, results):
+    def _send(self, m, front, there, advance):
+        """Wait for the walker's memory, then let the token go."""
+        beside, valid, out_valid = Signal(self._front), Signal(), Signal()
+        token, ending = Signal(self.geometry.token_bits), Signal(2)
+        for n, bit in enumerate(beside.by):
             with m.If(bit):
-                m.d.comb += [stop.eq(result.at), known.eq(result.known)]
-        here, looked_up, there = Signal.like(index), Signal(), Signal()
-        m.d.comb += [
-            here.eq(Mux(begun, index, word.at)),
-            looked_up.eq(word.length != 0),
-            there.eq((count != 0) & (~looked_up | Cat(by).any())),
-            pop.eq(advance & there & (~looked_up | ~known | ((here + 1)[:len(here)] == stop))),
-            self.read_address.eq(here), self.read.eq(advance),
-        ]
-        with m.If(advance & there):
-            m.d.sync += [begun.eq(~pop), index.eq(here + 1)]
-        with m.If(pop & looked_up):
-            m.d.sync += self.tail.eq(word.at + word.length)
-
-        # Beside the walker's memory; then out.
-        valid, direct, token = Signal(), Signal(), Signal(self.geometry.token_bits)
-        chosen, end, ending = Signal(self.walkers), Signal(), Signal(2)
-        out = Signal(self.geometry.token_bits)
-        for n, bit in enumerate(chosen):
-            with m.If(bit):
-                m.d.comb += out.eq(self.token[n])
-        with m.If(direct):
-            m.d.comb += out.eq(token)
-        out_valid, out_ending = Signal(), Signal(2)
+                m.d.comb += token.eq(self.token[n])
+        with m.If(beside.direct):
+            m.d.comb += token.eq(beside.token)
         with m.If(advance):
             m.d.sync += [
-                valid.eq(there), direct.eq(~looked_up | ~known), chosen.eq(Cat(by)),
-                token.eq(Mux(looked_up, self.unknown, word.token)),
-                end.eq(word.end & ~looked_up), ending.eq(word.ending),
-                out_valid.eq(valid), self.o.p.data.eq(out), self.o.p.last.eq(end),
-                self.o.p.bytes.eq(Mux(end, 0, 4)), out_ending.eq(ending),
+                valid.eq(there), beside.eq(front),
+                out_valid.eq(valid), self.o.p.data.eq(token), self.o.p.last.eq(beside.end),
+                self.o.p.bytes.eq(Mux(beside.end, 0, 4)), ending.eq(beside.ending),
             ]
-        self._finish(m, out_valid, out_ending, advance)
-        return m
+        self._finish(m, out_valid, ending, advance)
 
     def _dispatch(self, m, push, slot, free):
         """Give words to walkers: each has the next one lying ready, so that it never waits."""

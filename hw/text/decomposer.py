@@ -6,7 +6,7 @@ from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .units import Letter, Unit
-from .vocabulary import JAMO, Geometry, Kind
+from .vocabulary import JAMO, Kind
 
 
 __all__ = ["Decomposer"]
@@ -56,7 +56,8 @@ class Decomposer(wiring.Component):
         at = [initial, initials + medial]
         return at + [initials + medials + final] if final else at
 
-    def compute(self, sequences, letters):
+    @classmethod
+    def compute(cls, geometry, sequences, letters):
         """Units of ``letters``, dicts with the end as the last, as dicts."""
         units = []
         for letter in letters:
@@ -69,10 +70,10 @@ class Decomposer(wiring.Component):
                 alone = int(letter["kind"] == Kind.ALONE)
                 units.append({**unit, "symbol": letter["symbol"], "alone": alone})
                 continue
-            at = (self.syllable(letter["offset"]) if letter["kind"] == Kind.HANGUL else
+            at = (cls.syllable(letter["offset"]) if letter["kind"] == Kind.HANGUL else
                   range(letter["symbol"], letter["symbol"] + letter["raw"]))
             for n, address in enumerate(at):
-                element = Geometry.unpack(self.geometry.element, sequences[address])
+                element = geometry.unpack(geometry.element, sequences[address])
                 first = int(n == 0)
                 units.append({**unit, "raw": 0, "trigger": 0, "start": first and letter["start"],
                               "glued": first and letter["glued"],
@@ -133,23 +134,33 @@ class Decomposer(wiring.Component):
         return m
 
     def _divide(self, m):
-        """The letter, its offset taken apart; two stages."""
-        _, medials, finals = JAMO
-        letters = [Signal(Letter(self.geometry), name=f"letter_{n}") for n in range(2)]
-        valids = [Signal(name=f"valid_{n}") for n in range(2)]
-        readies = [Signal(name=f"ready_{n}") for n in range(3)]
+        """The letter, its offset taken apart; three stages."""
+        letters = [Signal(Letter(self.geometry), name=f"letter_{n}") for n in range(3)]
+        valids = [Signal(name=f"valid_{n}") for n in range(3)]
+        readies = [Signal(name=f"ready_{n}") for n in range(4)]
         # The letter that is in stage n leaves it with readies[n + 1].
-        m.d.comb += [self.i.ready.eq(readies[0]), readies[0].eq(~valids[0] | readies[1]),
-                     readies[1].eq(~valids[1] | readies[2])]
+        m.d.comb += self.i.ready.eq(readies[0])
+        before = (self.i.payload, *letters), (self.i.valid, *valids)
+        for n in range(3):
+            m.d.comb += readies[n].eq(~valids[n] | readies[n + 1])
+            with m.If(readies[n]):
+                m.d.sync += [letters[n].eq(before[0][n]), valids[n].eq(before[1][n])]
+
+        # offset // 28 and pair // 21, right for all that there are: see the tests. Small factors
+        # are sums, which take less time than multipliers.
         pair, offset = Signal(9), Signal(14)
-        initial, medial, final = Signal(5), Signal(5), Signal(5)
-        # offset // 28 and pair // 21, right for all that there are: see the tests.
-        quotient, first = Signal(9), Signal(5)
-        m.d.comb += [quotient.eq(self.i.p.offset * 9363 >> 18), first.eq(pair * 391 >> 13)]
+        pair_1, first, first_1 = Signal(9), Signal(5), Signal(5)
+        medial, final, final_1 = Signal(5), Signal(5), Signal(5)
         with m.If(readies[0]):
-            m.d.sync += [letters[0].eq(self.i.payload), valids[0].eq(self.i.valid),
-                         pair.eq(quotient), offset.eq(self.i.p.offset)]
+            m.d.sync += [pair.eq((self.i.p.offset * 9363)[18:]), offset.eq(self.i.p.offset)]
         with m.If(readies[1]):
-            m.d.sync += [letters[1].eq(letters[0]), valids[1].eq(valids[0]), initial.eq(first),
-                         medial.eq(pair - first * medials), final.eq(offset - pair * finals)]
-        return letters[1], initial, medial, final, readies[2], valids[1]
+            m.d.sync += [
+                first.eq((((pair << 8) + (pair << 7)) + ((pair << 3) - pair))[13:]),
+                final.eq(offset - ((pair << 5) - (pair << 2))), pair_1.eq(pair),
+            ]
+        with m.If(readies[2]):
+            m.d.sync += [
+                medial.eq(pair_1 - ((first << 4) + (first << 2) + first)), first_1.eq(first),
+                final_1.eq(final),
+            ]
+        return letters[2], first_1, medial, final_1, readies[3], valids[2]

@@ -27,27 +27,35 @@ class Serializer(wiring.Component):
     lanes : int
         Most characters of a beat.
     geometry : Geometry
+    sets : int
+        As in :class:`.characters.CharacterMap`.
+    width : int
+        Bits of an entry there, at least ``geometry.entry_width``, which is the default.
 
     Members
     -------
-    i : :py:`In(stream.Signature(MappedCharacters(lanes, geometry.entry_width, sets)))`
+    i : :py:`In(stream.Signature(MappedCharacters(lanes, width, sets)))`
         Characters, each with its :attr:`.vocabulary.Geometry.entry`.
     o : :py:`Out(stream.Signature(Letter(geometry)))`
     """
 
-    def __init__(self, lanes, geometry, sets=1):
+    def __init__(self, lanes, geometry, sets=1, width=None):
         self.lanes = lanes
         self.geometry = geometry
+        self.sets = sets
+        self.width = width or geometry.entry_width
         super().__init__({
-            "i": In(stream.Signature(MappedCharacters(lanes, geometry.entry_width, sets))),
+            "i": In(stream.Signature(MappedCharacters(lanes, self.width, sets))),
             "o": Out(stream.Signature(Letter(geometry))),
         })
 
-    def compute(self, entries, codes, malformed=False):
+    @staticmethod
+    def compute(geometry, entries, codes, malformed=False):
         """Letters of a text as a list of dicts, the end included.
 
         Parameters
         ----------
+        geometry : Geometry
         entries : ndarray of int, shape (0x110000,)
             Entry of each code point.
         codes : list of int
@@ -57,7 +65,7 @@ class Serializer(wiring.Component):
         """
         letters, start, glued, mark, reorder = [], True, False, False, False
         for code in codes:
-            fields = self.geometry.unpack(self.geometry.entry, entries[code])
+            fields = geometry.unpack(geometry.entry, entries[code])
             fields = {name: int(value) for name, value in fields.items()}
             kind, role = fields["kind"], fields.pop("role")
             reorder |= role == Role.MARK and mark
@@ -127,7 +135,7 @@ class Serializer(wiring.Component):
                 offset.eq(self.i.p.codes[0] - HANGUL[0]),
             ]
             for n in lanes:
-                kind = word_of(self.geometry.entry, self.i.p.entries[n]).kind
+                kind = self._fields(n).kind
                 here = n < self.i.p.count
                 m.d.sync += [
                     entries[n].eq(self.i.p.entries[n]), left[n].eq(here),
@@ -137,10 +145,15 @@ class Serializer(wiring.Component):
         self._watch(m, reorder, step & ending)
         return m
 
+    def _fields(self, lane):
+        """The entry of a lane."""
+        bits = self.i.p.entries[lane][:self.geometry.entry_width]
+        return word_of(self.geometry.entry, bits)
+
     def _watch(self, m, reorder, clear):
         """Set ``reorder`` at the second mark of a run. Marks come in beats of their own."""
         mark, started, before = Signal(), Signal(), Signal()
-        roles = [word_of(self.geometry.entry, entry).role for entry in self.i.p.entries]
+        roles = [self._fields(n).role for n in range(self.lanes)]
         m.d.comb += [
             started.eq(Cat((n < self.i.p.count) & (role == Role.STARTER)
                            for n, role in enumerate(roles)).any()),

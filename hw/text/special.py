@@ -6,7 +6,6 @@ from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .units import Match, Unit
-from .vocabulary import Geometry
 
 
 __all__ = ["SpecialMatcher"]
@@ -50,12 +49,15 @@ class SpecialMatcher(wiring.Component):
             "o": Out(stream.Signature(Match(geometry))),
         })
 
-    def compute(self, specials, units):
+    @classmethod
+    def compute(cls, geometry, specials, units):
         """What comes out of ``units``, dicts with the end as the last, as dicts."""
         matches, n, start = [], 0, False
         while n < len(units):
             unit = units[n]
-            best = unit["end"] == 0 and unit["trigger"] and self._longest(specials, units[n:])
+            best = None
+            if not unit["end"] and unit["trigger"]:
+                best = cls._longest(geometry, specials, units[n:])
             if best:
                 length, token = best
                 matches.append({"special": 1, "token": token, "end": 0, "ending": 0})
@@ -67,12 +69,13 @@ class SpecialMatcher(wiring.Component):
             n, start = n + 1, False
         return matches
 
-    def _longest(self, specials, units):
-        base, best = self.ROOT, None
+    @classmethod
+    def _longest(cls, geometry, specials, units):
+        base, best = cls.ROOT, None
         for n, unit in enumerate(units):
             if unit["end"] or not unit["raw"] or n and not unit["glued"] or not base:
                 break
-            node = Geometry.unpack(self.geometry.special, specials[base + unit["raw"]])
+            node = geometry.unpack(geometry.special, specials[base + unit["raw"]])
             if node["check"] != unit["raw"]:
                 break
             if node["final"]:
@@ -98,10 +101,11 @@ class SpecialMatcher(wiring.Component):
 
         head, count = Signal(range(depth)), Signal(range(depth + 1))
         index = Signal(range(depth + 1))  # of the symbol that is compared
+        at = Signal(range(depth))         # and its place
         unit, valid, take, keep = Signal(Unit(self.geometry)), Signal(), Signal(), Signal()
         waiting = index < count
         m.d.comb += [
-            view.addr.eq(head + index), unit.eq(Mux(waiting, view.data, self.i.payload)),
+            view.addr.eq(at), unit.eq(Mux(waiting, view.data, self.i.payload)),
             valid.eq(waiting | self.i.valid),
             # A new symbol is taken to be kept, or at once when none is kept.
             self.i.ready.eq(~waiting & (keep | take)),
@@ -112,7 +116,7 @@ class SpecialMatcher(wiring.Component):
         with m.If(push.en):
             m.d.sync += count.eq(count + 1)
         with m.Elif(drop.any()):
-            m.d.sync += [count.eq(count - drop), head.eq(head + drop)]
+            m.d.sync += [count.eq(count - drop), head.eq(head + drop), at.eq(head + drop)]
 
         step, after = Signal(), Signal()
         base = Signal(self.geometry.special_bits)
@@ -148,18 +152,18 @@ class SpecialMatcher(wiring.Component):
                 m.d.sync += raw.eq(unit.raw)
                 with m.If(valid):
                     with m.If(unit.end | (unit.raw == 0) | (index != 0) & ~unit.glued):
-                        m.d.sync += index.eq(0)
+                        m.d.sync += [index.eq(0), at.eq(head)]
                         m.next = "Leave"
                     with m.Else():
                         m.next = "Compare"
 
             with m.State("Compare"):
-                m.d.sync += [index.eq(index + 1), base.eq(node.data.base)]
+                m.d.sync += [index.eq(index + 1), at.eq(at + 1), base.eq(node.data.base)]
                 m.next = "Look"
                 with m.If(hit & node.data.final):
                     m.d.sync += [best.eq(index + 1), token.eq(node.data.token)]
                 with m.If(~hit | (node.data.base == 0)):
-                    m.d.sync += index.eq(0)
+                    m.d.sync += [index.eq(0), at.eq(head)]
                     m.next = "Leave"
 
             with m.State("Leave"):

@@ -84,7 +84,8 @@ class Walker(wiring.Component):
             "base": g.node_bits, "put": g.ring_bits, "found": 1, "token": g.token_bits,
             "best_left": g.ring_bits - 1})
 
-    def compute(self, nodes, start, continued, word):
+    @staticmethod
+    def compute(geometry, nodes, start, continued, word):
         """Tokens of ``word``, a list of symbols; None if the vocabulary cannot spell it.
 
         Returns
@@ -97,7 +98,7 @@ class Walker(wiring.Component):
             best = None
             for n in range(at, len(word)):
                 steps += 1
-                node = self.geometry.unpack(self.geometry.node, nodes[base + word[n]])
+                node = geometry.unpack(geometry.node, nodes[base + word[n]])
                 if node["check"] != word[n]:
                     break
                 if node["final"]:

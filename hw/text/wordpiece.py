@@ -13,6 +13,7 @@ from .special import SpecialMatcher
 from .units import End, TableWrite
 from .vocabulary import Config, Geometry, Table
 from .walker import Walker
+from ..stream.register import Register
 from .assembler import WordAssembler
 
 
@@ -44,8 +45,8 @@ class WordPiece(wiring.Component):
     ===============================  =============================================================
 
     Throughput: a letter (no space, nothing deleted) per cycle and a symbol per cycle, while the
-    walkers keep up: each makes a step per cycle. ``i.ready`` depends combinationally on nothing
-    behind ``o``.
+    walkers keep up: each makes a step per cycle. ``i.ready`` does not depend combinationally
+    on other ports.
 
     Parameters
     ----------
@@ -54,14 +55,15 @@ class WordPiece(wiring.Component):
     geometry : Geometry
     walkers : int
         1 or 2; each has a port of the trie's memory.
-    sets : int
-        As in :class:`.characters.CharacterMap`.
+    sets, width : int
+        As in :class:`.characters.CharacterMap`; ``width`` is at least ``geometry.entry_width``,
+        the default. What an entry has beyond that does not matter.
 
     Members
     -------
     write, write_valid : :py:`In(TableWrite(geometry))`
         Strobe: a word of a table. Tables must not be written while texts are on their way.
-    i : :py:`In(stream.Signature(MappedCharacters(lanes, geometry.entry_width, sets)))`
+    i : :py:`In(stream.Signature(MappedCharacters(lanes, width, sets)))`
     o : :py:`Out(stream.Signature(Element))`
         One token an element, 4 bytes; the last element of a text is empty.
     o_done : :py:`Out(stream.Signature(TextDone))`
@@ -70,25 +72,28 @@ class WordPiece(wiring.Component):
     Raises
     ------
     ValueError
-        If ``walkers`` is neither 1 nor 2.
+        If ``walkers`` is neither 1 nor 2, or ``width`` is too small.
     """
 
-    def __init__(self, lanes=4, geometry=None, walkers=2, sets=1):
+    def __init__(self, lanes=4, geometry=None, walkers=2, sets=1, width=None):
         if walkers not in (1, 2):
             raise ValueError(f"Walkers must be 1 or 2, not {walkers!r}")
         self.lanes = lanes
         self.geometry = geometry or Geometry()
         self.walkers = walkers
         self.sets = sets
+        self.width = self.geometry.entry_width if width is None else width
+        if self.width < self.geometry.entry_width:
+            raise ValueError(f"Width must be at least {self.geometry.entry_width}, "
+                             f"not {width!r}")
         super().__init__({
             "write": In(TableWrite(self.geometry)), "write_valid": In(1),
-            "i": In(stream.Signature(
-                MappedCharacters(lanes, self.geometry.entry_width, sets))),
+            "i": In(stream.Signature(MappedCharacters(lanes, self.width, sets))),
             "o": Out(stream.Signature(Element)), "o_done": Out(stream.Signature(TextDone)),
         })
 
-    @classmethod
-    def compute(cls, tables, codes, malformed=False):
+    @staticmethod
+    def compute(tables, codes, malformed=False):
         """Tokens of a text.
 
         Parameters
@@ -103,14 +108,13 @@ class WordPiece(wiring.Component):
         -------
         (list of int, End)
         """
-        g = tables.geometry
-        letters = Serializer(4, g).compute(tables.entries, codes, malformed)
-        units = Decomposer(g).compute(tables.sequences, letters)
-        matches = SpecialMatcher(g).compute(tables.specials, units)
-        walker, tokens = Walker(g), []
-        for word in WordAssembler(g).compute(tables.longest, tables.unknown, matches):
+        g, tokens = tables.geometry, []
+        letters = Serializer.compute(g, tables.entries, codes, malformed)
+        units = Decomposer.compute(g, tables.sequences, letters)
+        matches = SpecialMatcher.compute(g, tables.specials, units)
+        for word in WordAssembler.compute(tables.longest, tables.unknown, matches):
             if isinstance(word, list):
-                found, _ = walker.compute(tables.nodes, tables.start, tables.continued, word)
+                found, _ = Walker.compute(g, tables.nodes, tables.start, tables.continued, word)
                 tokens += [tables.unknown] if found is None else found
             elif not word.get("end"):
                 tokens.append(word["token"])
@@ -119,15 +123,16 @@ class WordPiece(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         g, write = self.geometry, self.write
-        m.submodules.serializer = serializer = Serializer(self.lanes, g, self.sets)
+        m.submodules.serializer = serializer = Serializer(
+            self.lanes, g, self.sets, self.width)
         m.submodules.decomposer = decomposer = Decomposer(g)
         m.submodules.special = special = SpecialMatcher(g)
         m.submodules.words = words = WordAssembler(g)
         m.submodules.collector = collector = Collector(g, self.walkers)
         wiring.connect(m, wiring.flipped(self.i), serializer.i)
         wiring.connect(m, serializer.o, decomposer.i)
-        wiring.connect(m, decomposer.o, special.i)
-        wiring.connect(m, special.o, words.i)
+        self._register(m, "units", decomposer.o, special.i)
+        self._register(m, "matches", special.o, words.i)
         wiring.connect(m, words.o, collector.i)
         wiring.connect(m, collector.o, wiring.flipped(self.o))
         wiring.connect(m, collector.o_done, wiring.flipped(self.o_done))
@@ -148,6 +153,12 @@ class WordPiece(wiring.Component):
         ]
         self._walkers(m, config, words, collector)
         return m
+
+    def _register(self, m, name, o, i):
+        """Connect two streams by a register, which keeps the paths of ``ready`` short."""
+        m.submodules[name] = register = Register(o.payload.shape())
+        wiring.connect(m, o, register.i)
+        wiring.connect(m, register.o, i)
 
     def _walkers(self, m, config, words, collector):
         """The walkers and the trie, which the first of them lends its port for writing."""

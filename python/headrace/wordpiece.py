@@ -9,8 +9,8 @@ import functools
 
 import numpy as np
 
-from headrace.hw.text.vocabulary import (
-    HANGUL, JAMO, DoubleArray, Geometry, Kind, Role, Tables)
+from headrace.hw.text.double_array import DoubleArray
+from headrace.hw.text.vocabulary import HANGUL, JAMO, Geometry, Kind, Role, Tables
 
 
 __all__ = ["Characters", "build"]

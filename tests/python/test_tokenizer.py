@@ -10,7 +10,8 @@ import pytest
 import vocabulary
 from headrace.hw.text.units import End
 from headrace.hw.text.wordpiece import WordPiece
-from headrace.tokenizer import Tokenizer, TokenRecipe
+from headrace.token_recipe import TokenRecipe
+from headrace.tokenizer import Tokenizer
 
 
 tokenizers = pytest.importorskip("tokenizers", reason="tokenizers is not installed")

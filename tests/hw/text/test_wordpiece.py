@@ -190,5 +190,7 @@ def test_throughput(kernel):
 def test_init_wrong():
     with pytest.raises(ValueError, match="^Walkers must be 1 or 2, not 3$"):
         WordPiece(walkers=3)
+    with pytest.raises(ValueError, match="^Width must be at least 23, not 22$"):
+        WordPiece(width=22)
     with pytest.raises(ValueError, match=r"^Node bits must be within range\(8, 25\), not 30$"):
         Geometry(node_bits=30)
