@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import vocabulary
 from headrace import cli, reference
 from headrace.recipe import Recipe
 
@@ -88,6 +89,66 @@ def test_bench(sim_built, small, capsys):
     assert cli.main(["bench", "jpeg", str(small), str(ROOT / "README.md")]) == 0
     text = capsys.readouterr().out
     assert "small.jpg" in text and "NOT_JPEG" not in text and "SOI" in text
+
+
+@pytest.fixture
+def words(tmp_path):
+    """Two texts and a file that is none; a tokenizer."""
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+    pytest.importorskip("tokenizers", reason="tokenizers is not installed")
+    paths = [tmp_path / name for name in ("one.txt", "two.txt", "bad.txt")]
+    for path, data in zip(paths, [b"the word of a piece", "hello caf\u00e9".encode(), b"\xff"]):
+        path.write_bytes(data)
+    tokenizer = vocabulary.tokenizer(vocabulary.small())
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    return paths, tmp_path / "tokenizer.json", tokenizer
+
+
+@pytest.mark.parametrize("card", ["cpu", "sim"])
+def test_tokenize(words, tmp_path, card, capsys, request):
+    if card == "sim":
+        request.getfixturevalue("sim_built")
+    paths, file, tokenizer = words
+    out = tmp_path / "ids.npz"
+    assert cli.main(["tokenize", *map(str, paths), "--tokenizer", str(file), "--card", card,
+                     "-o", str(out)]) == 1
+    assert "bad.txt: UnicodeDecodeError" in capsys.readouterr().err
+    found = np.load(out)
+    expected = [tokenizer.encode(path.read_text("utf-8"), add_special_tokens=False).ids
+                for path in paths[:2]]
+    assert found["ids"].tolist() == sum(expected, [])
+    assert found["offsets"].tolist() == [0, len(expected[0]), len(expected[0] + expected[1])]
+
+
+@pytest.mark.parametrize("card", ["cpu", "sim"])
+def test_hash(words, tmp_path, card, capsys, request):
+    if card == "sim":
+        request.getfixturevalue("sim_built")
+    from scipy import sparse
+    from sklearn.feature_extraction.text import HashingVectorizer
+    paths, _, _ = words
+    out = tmp_path / "features.npz"
+    assert cli.main(["hash", *map(str, paths), "--features", "1000", "--ngrams", "1,2",
+                     "--card", card, "-o", str(out)]) == 1
+    assert "bad.txt: UnicodeDecodeError" in capsys.readouterr().err
+    found = sparse.load_npz(out)
+    expected = HashingVectorizer(n_features=1000, ngram_range=(1, 2)).transform(
+        path.read_bytes() for path in paths[:2])
+    assert (found != expected).nnz == 0 and found.shape == expected.shape
+
+
+def test_bench_text(sim_built, words, capsys):
+    paths, file, _ = words
+    args = ["bench", "text", *map(str, paths[:2]), "--tokenizer", str(file)]
+    assert cli.main([*args, "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert [entry["kernel"] for entry in figures] == 2 * ["hashing 1-1", "hashing 1-2",
+                                                          "wordpiece"]
+    for entry in figures:
+        assert entry["cycles"] > 0 and entry["redone"] == 0 and entry["elements"] > 0
+        assert entry["bytes_per_cycle"] == entry["bytes"] / entry["cycles"]
+    assert cli.main(args) == 0
+    assert "estimate" in capsys.readouterr().out
 
 
 def test_demo(sim_built, tmp_path, capsys):
