@@ -30,7 +30,7 @@ def measure(card, recipe, data, copies):
     return figures
 
 
-def jpeg(paths, *, copies=8):
+def jpeg(paths, *, copies=16):
     """Measure files, each ``copies`` times at once so that all contexts of the lane are busy.
 
     Parameters
