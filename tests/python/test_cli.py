@@ -108,14 +108,15 @@ def words(tmp_path):
 def test_tokenize(words, tmp_path, card, capsys, request):
     if card == "sim":
         request.getfixturevalue("sim_built")
-    paths, file, tokenizer = words
+    paths, path, tokenizer = words
     out = tmp_path / "ids.npz"
-    assert cli.main(["tokenize", *map(str, paths), "--tokenizer", str(file), "--card", card,
+    assert cli.main(["tokenize", *map(str, paths), "--tokenizer", str(path), "--card", card,
                      "-o", str(out)]) == 1
     assert "bad.txt: UnicodeDecodeError" in capsys.readouterr().err
-    found = np.load(out)
-    expected = [tokenizer.encode(path.read_text("utf-8"), add_special_tokens=False).ids
-                for path in paths[:2]]
+    with np.load(out) as file:
+        found = dict(file)
+    expected = [tokenizer.encode(text.read_text("utf-8"), add_special_tokens=False).ids
+                for text in paths[:2]]
     assert found["ids"].tolist() == sum(expected, [])
     assert found["offsets"].tolist() == [0, len(expected[0]), len(expected[0] + expected[1])]
 
