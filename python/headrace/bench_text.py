@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the simulated card needs for texts, in cycles of its clock, beside the CPU libraries."""
 
+import os
 import time
 from pathlib import Path
 
@@ -54,16 +55,28 @@ def measure(card, function, texts):
 
 
 def libraries(tokenizer):
-    """CPU tokenizers for the same vocabulary, by name."""
+    """CPU tokenizers for the same vocabulary, by name, each on one thread."""
     from tokenizers import Tokenizer
     reference = Tokenizer.from_file(str(tokenizer))
-    found = {"tokenizers": lambda texts: reference.encode_batch(texts, add_special_tokens=False)}
+
+    def encode(texts):
+        before = os.environ.get("TOKENIZERS_PARALLELISM")
+        os.environ["TOKENIZERS_PARALLELISM"] = "false"
+        try:
+            return reference.encode_batch(texts, add_special_tokens=False)
+        finally:
+            del os.environ["TOKENIZERS_PARALLELISM"]
+            if before is not None:
+                os.environ["TOKENIZERS_PARALLELISM"] = before
+
+    found = {"tokenizers": encode}
     try:
         import nanotoken
     except ImportError:
         return found
-    other = nanotoken.Tokenizer.from_file(str(tokenizer))
-    found["nanotoken"] = lambda texts: other.encode_batch(texts, add_special_tokens=False)
+    other = nanotoken.Tokenizer(str(tokenizer))
+    found["nanotoken"] = lambda texts: other.encode_batch(
+        texts, add_special_tokens=False, parallel=False)
     return found
 
 
@@ -84,7 +97,8 @@ def text(paths, tokenizer=None):
         lane, ``elements`` (features or tokens), ``bytes_per_cycle``, ``elements_per_cycle``;
         ``redone`` texts and their ``redone_share``; ``megabytes_per_second`` at
         :data:`.bench.CLOCK`, an estimate; ``cpu``: megabytes a second of libraries on one thread
-        of this machine, by name; ``ratio`` of the estimate to the fastest of them.
+        of this machine, by name (``nanotoken`` if it is installed); ``ratio`` of the estimate to
+        the fastest of them.
     """
     from sklearn.feature_extraction.text import HashingVectorizer
     figures = []
