@@ -196,11 +196,16 @@ class Idct(wiring.Component):
             "row": Out(3), "overflow": Out(1),
         })
 
+    def passes(self, block):
+        """Model: samples of a block before level shift and clamp, and whether they overflow."""
+        columns = transform(np.swapaxes(block, -1, -2), 11)
+        rows = transform(np.swapaxes(columns, -1, -2), 18)
+        wide = (columns != columns.astype(np.int16)).any()
+        return rows, bool(wide or ((rows < -512) | (rows > 511)).any())
+
     def compute(self, blocks):
         """Model: int ndarray (..., 8, 8) of coefficients to uint8 samples."""
-        columns = transform(np.swapaxes(blocks, -1, -2), 11)
-        rows = transform(np.swapaxes(columns, -1, -2), 18)
-        return np.clip(rows + 128, 0, 255).astype(np.uint8)
+        return np.clip(self.passes(blocks)[0] + 128, 0, 255).astype(np.uint8)
 
     def elaborate(self, platform):
         m = Module()
