@@ -4,6 +4,8 @@
 from amaranth import *
 from amaranth.lib import data, enum
 
+from .tables import PAGE, PAGES_AT
+
 
 __all__ = ["CODE", "CHUNK", "Characters", "MappedCharacters", "CharacterWrite", "TextError",
            "TextBytes", "WordBytes", "Element", "TextDone"]
@@ -37,7 +39,7 @@ def MappedCharacters(lanes, width, sets):
 def CharacterWrite(width, sets, pages):
     """Word ``address`` of the table image of ``set``, see :class:`.characters.TableImage`."""
     return data.StructLayout({
-        "data": max(width, (pages - 1).bit_length()), "address": range(0x2000 + 64 * pages),
+        "data": max(width, (pages - 1).bit_length()), "address": range(PAGES_AT + PAGE * pages),
         "set": range(sets),
     })
 

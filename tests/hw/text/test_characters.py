@@ -8,7 +8,7 @@ import unicodedata
 import numpy as np
 import pytest
 from headrace.hw.text.characters import CharacterMap
-from headrace.hw.text.tables import TableImage
+from headrace.hw.text.tables import ASCII_AT, PAGES_AT, TableImage
 from headrace.hw.text.utf8 import Utf8Decoder
 
 
@@ -89,14 +89,15 @@ def test_utf8_lanes():
 
 
 def entries(width, seed):
-    """A table with structure: some pages shared, some of their own; the last planes equal."""
+    """A table with structure: some pages shared, some of their own; planes equal that must be."""
     rng = np.random.default_rng(seed)
     pages = rng.integers(0, 1 << width, (40, 64))
     table = np.zeros((17 * 1024, 64), np.int64)
     for plane in (0, 1, 2, 3, 14):
         table[plane * 1024:(plane + 1) * 1024] = pages[rng.integers(0, 40, 1024)]
-    for plane in set(range(17)) - {0, 1, 2, 3, 14}:
+    for plane in range(4, 14):
         table[plane * 1024:(plane + 1) * 1024] = pages[np.arange(1024) % 40]
+    table[15 * 1024:] = np.tile(pages[np.arange(1024) % 37], (2, 1))
     return table.reshape(-1)
 
 
@@ -125,7 +126,7 @@ def test_characters_equal_table(kernels):
         texts.append((rng.randrange(sets), text))
     written = [dict(set=number, address=address, data=int(word))
                for number, image in enumerate(images) for address, word in enumerate(image)
-               if not 0x1880 <= address < 0x2000]
+               if not ASCII_AT + 128 <= address < PAGES_AT]
     beats = [(select, beat) for select, text in texts for beat in text]
     for stall in (0.0, 0.4):
         [found] = kernels.run("characters", stall, write=written,
@@ -154,7 +155,7 @@ def test_image_of_unicode():
 
 def test_image_limits():
     table = np.zeros(0x110000, int)
-    assert len(TableImage.pack(table, 1, 1)) == 0x2000 + 64
+    assert len(TableImage.pack(table, 1, 1)) == PAGES_AT + 64
     for code in (0x40000, 0xf0000):
         table[:] = 0
         table[code] = 1
