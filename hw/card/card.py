@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 from ..stream.arbiter import Arbiter
 from ..stream.unpacker import Unpacker
 from . import registers
+from .activity import Activity
 from .completion import Completer
 from .config import CardConfig
 from .control import AXI_LITE, Control
@@ -36,6 +37,10 @@ AXI = {
 }
 
 
+#: Kinds of lanes, each in a clock domain of its own.
+FAMILIES = "image", "text"
+
+
 class Card(wiring.Component):
     """Image and text lanes behind ``ap_ctrl_hs`` registers and a 512-bit memory port.
 
@@ -54,6 +59,11 @@ class Card(wiring.Component):
     m_axi_gmem_* : AXI4 manager
         Jobs, recipes and payloads are read, results and completions written; see :mod:`.jobs`.
     interrupt : :py:`Out(1)`
+    image_clk, text_clk : :py:`In(1)`
+        If ``config.gated``: rising edges of ``ap_clk``, of which those may be left out (by a
+        simulator, or a clock buffer with an enable) before which the following is low.
+    image_wanted, text_wanted : :py:`Out(1)`
+        The lanes of the family have something to do.
     """
 
     def __init__(self, config):
@@ -62,6 +72,8 @@ class Card(wiring.Component):
         self.config = config
         super().__init__({
             "ap_clk": In(1), "ap_rst_n": In(1), "interrupt": Out(1),
+            **{f"{family}_{name}": member for family in FAMILIES if config.gated
+               for name, member in (("clk", In(1)), ("wanted", Out(1)))},
             **{f"s_axi_control_{name}": member for name, member in AXI_LITE.items()},
             **{f"m_axi_gmem_{name}": member for name, member in AXI.items()},
         })
@@ -85,10 +97,10 @@ class Card(wiring.Component):
         m.submodules.completer = completer = Completer(1 + len(lanes))
         m.submodules.reads = reads = ReadDma(2 + len(images) * config.contexts + len(texts))
         m.submodules.writes = writes = WriteDma()
-        for n, lane in enumerate(images):
-            m.submodules[f"image_{n}"] = lane
-        for n, lane in enumerate(texts):
-            m.submodules[f"text_{n}"] = lane
+        for family, members in zip(FAMILIES, (images, texts)):
+            self._clock(m, family, members)
+            for n, lane in enumerate(members):
+                m.submodules[f"{family}_{n}"] = DomainRenamer(family)(lane)
         for name, member in AXI_LITE.items():
             inner, outer = getattr(control, name), getattr(self, f"s_axi_control_{name}")
             m.d.comb += inner.eq(outer) if member.flow == In else outer.eq(inner)
@@ -120,6 +132,22 @@ class Card(wiring.Component):
             self._text_payloads(m, n, lane, dispatcher, *next(clients))
         self._count(m, control, completer, images, texts)
         return m
+
+    def _clock(self, m, family, lanes):
+        """The domain of a family, with a reset of its own, and whether its clock is wanted."""
+        domain, pin = ClockDomain(family), ClockDomain(f"{family}_pin", reset_less=True)
+        m.domains += [domain, pin]
+        clock = self.ap_clk
+        if self.config.gated:
+            clock = getattr(self, f"{family}_clk")
+            m.submodules[f"{family}_activity"] = activity = Activity()
+            m.d.comb += [
+                activity.busy.eq(Cat(lane.active for lane in lanes).any()),
+                getattr(self, f"{family}_wanted").eq(
+                    activity.wanted | ~self.ap_rst_n | domain.rst),
+            ]
+        m.d.comb += [domain.clk.eq(clock), pin.clk.eq(clock)]
+        m.d[pin.name] += domain.rst.eq(~self.ap_rst_n)
 
     def _image_payloads(self, m, n, lane, dispatcher, clients):
         """A client of the read DMA for each context. An idle one has read all of its last

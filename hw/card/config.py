@@ -44,6 +44,8 @@ class CardConfig:
         Most words of an n-gram.
     feature_rows : int
         Rows of the table in which the features of a text are counted.
+    gated : bool
+        The clocks of the lanes are pins of their own, and can stop when the lanes are idle.
     """
 
     contexts: int = 4
@@ -60,6 +62,7 @@ class CardConfig:
     pages: int = 384
     max_ngram: int = 3
     feature_rows: int = 1024
+    gated: bool = False
 
     def __post_init__(self):
         for name, most in (("contexts", 16), ("lines", 2), ("recipes", 256),
@@ -96,7 +99,7 @@ class CardConfig:
 
 #: Cards by name.
 CONFIGS = {
-    "sim": CardConfig(),
+    "sim": CardConfig(gated=True),
     "small": CardConfig(contexts=1, lines=1, max_width=1024, max_side=2048, max_taps=64,
                         source_rows=16, intermediate_bits=11, output_bits=9, recipes=2,
                         text_lanes=0),

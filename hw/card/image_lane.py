@@ -47,6 +47,8 @@ class ImageLane(wiring.Component):
     fault : :py:`In(contexts)`
         Strobe: the payload is not what the memory holds.
     idle : :py:`Out(contexts)`
+    active : :py:`Out(1)`
+        There is something to do, or in a moment there will be nothing more.
     write, write_valid
         See :class:`..tensor.tables.Tables`.
     o : :py:`Out(stream.Signature(ResultBeat(contexts)))`
@@ -62,7 +64,7 @@ class ImageLane(wiring.Component):
         super().__init__({
             "i_job": In(stream.Signature(ImageJob(config))),
             "i": In(stream.Signature(PayloadWord)).array(n),
-            "fault": In(n), "idle": Out(n),
+            "fault": In(n), "idle": Out(n), "active": Out(1),
             "write": In(TableWrite(config.recipes)), "write_valid": In(1),
             "o": Out(stream.Signature(ResultBeat(n))),
             "o_completion": Out(stream.Signature(Completion)),
@@ -97,6 +99,8 @@ class ImageLane(wiring.Component):
         self._ends(m, decoder, raw, resize, packer)
         m.d.comb += [
             self.idle.eq(~self._busy),
+            self.active.eq(self._busy.any() | self.i_job.valid | Cat(i.valid for i in self.i).any()
+                           | self.write_valid | self.o.valid | self.o_completion.valid),
             self.i_job.ready.eq(self.idle.bit_select(self.i_job.p.context, 1)),
             self.symbol.eq(decoder.symbol), self.starved.eq(decoder.starved),
             self.stalled.eq(decoder.stalled),

@@ -45,6 +45,8 @@ class TextLane(wiring.Component):
     fault : :py:`In(1)`
         Strobe: the payload whose words come is not what the memory holds.
     idle : :py:`Out(1)`
+    active : :py:`Out(1)`
+        There is something to do, or in a moment there will be nothing more.
         No text is under way.
     write, write_valid : :py:`In(TextTableWrite)`
         Strobe while ``idle``: a word of a table.
@@ -62,7 +64,7 @@ class TextLane(wiring.Component):
         self.config = config
         super().__init__({
             "i_job": In(stream.Signature(TextJob)), "i": In(stream.Signature(PayloadWord)),
-            "fault": In(1), "idle": Out(1),
+            "fault": In(1), "idle": Out(1), "active": Out(1),
             "write": In(TextTableWrite), "write_valid": In(1),
             "o": Out(stream.Signature(WriteBeat)),
             "o_completion": Out(stream.Signature(Completion)),
@@ -95,7 +97,11 @@ class TextLane(wiring.Component):
         job, started, taken = self._jobs(m, characters, hasher)
         faulted = self._faults(m, taken)
         self._results(m, (hasher, wordpiece), job, started, faulted, taken)
-        m.d.comb += self.payload_word.eq(self.i.valid & self.i.ready)
+        m.d.comb += [
+            self.payload_word.eq(self.i.valid & self.i.ready),
+            self.active.eq(~self.idle | self.i_job.valid | self.i.valid | self.write_valid
+                           | self.o.valid | self.o_completion.valid),
+        ]
         return m
 
     def _tables(self, m, characters, wordpiece):

@@ -35,10 +35,11 @@ class Unpacker(wiring.Component):
         m = Module()
         active, left, index = Signal(), Signal(32), Signal(3)
         final, taken = Signal(), Signal()
+        words = Array(self.i.payload.word_select(n, 64) for n in range(8))
         m.d.comb += [
             final.eq(left <= 8), self.idle.eq(~active),
             self.o.valid.eq(active & (self.i.valid | (left == 0))),
-            self.o.p.data.eq(self.i.payload.word_select(index, 64)),
+            self.o.p.data.eq(words[index]),
             self.o.p.count.eq(Mux(final, left, 8)),
             self.o.p.last.eq(final),
             taken.eq(self.o.valid & self.o.ready),
