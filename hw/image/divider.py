@@ -48,9 +48,9 @@ class Divider(wiring.Component):
             # `rest` is less than twice `divisor`, before and after.
             difference = Signal(self.width + 2, name=f"difference_{bit}")
             m.d.comb += difference.eq(rest - divisor)
-            next_rest = Signal(self.width + 1, name=f"rest_{bit}")
-            next_divisor = Signal(self.width, name=f"divisor_{bit}")
-            next_quotient = Signal(PRECISION + 1 - bit, name=f"quotient_{bit}")
+            next_rest = Signal(self.width + 1, name=f"rest_{bit}", reset_less=True)
+            next_divisor = Signal(self.width, name=f"divisor_{bit}", reset_less=True)
+            next_quotient = Signal(PRECISION + 1 - bit, name=f"quotient_{bit}", reset_less=True)
             m.d.sync += [
                 next_rest.eq(Mux(difference[-1], rest, difference) << 1),
                 next_divisor.eq(divisor),

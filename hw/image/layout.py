@@ -6,6 +6,7 @@ from amaranth.lib import data
 from amaranth.utils import ceil_log2
 
 from ..stream.layout import PIXELS
+from .tile_buffer import TileBuffer
 
 
 __all__ = ["PRECISION", "TIE_SHIFT", "Rule", "Filter", "Geometry", "Recipe", "PlaneWord"]
@@ -83,6 +84,10 @@ class Geometry:
         if max_width > max_side:
             raise ValueError(f"Max width must be at most the max side, not {max_width!r}")
         self.contexts = contexts
+        #: Groups of contexts, that of ``c`` is ``c % groups``; see :class:`.resize.Resize`.
+        self.groups = min(contexts, 2)
+        #: Cycles from asking a tile buffer of some group to its pixels.
+        self.latency = TileBuffer.LATENCY + self.groups - 1
         self.max_side = max_side
         self.max_taps = max_taps
         self.max_width = max_width

@@ -6,7 +6,6 @@ from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .layout import PlaneWord
-from .tile_buffer import TileBuffer
 
 
 __all__ = ["RowReader"]
@@ -32,7 +31,7 @@ class RowReader(wiring.Component):
         Rows below it are complete.
     released : :py:`Out(geometry.line).array(contexts)`
         Rows below it are not needed any more.
-    read, read_data
+    read, read_valid, read_data
         To the buffer.
     o : :py:`Out(stream.Signature(PlaneWord(contexts)))`
         Words of rows; ``plane`` counts the repetitions.
@@ -50,7 +49,7 @@ class RowReader(wiring.Component):
             "words": In(g.word).array(n), "lines": In(g.line).array(n),
             "shift": In(g.shift).array(n), "repeat": In(2).array(n), "clear": In(n),
             "written": In(g.line).array(n), "released": Out(g.line).array(n),
-            "read": Out(g.place), "read_data": In(24 * 8),
+            "read": Out(g.place), "read_valid": Out(1), "read_data": In(24 * 8),
             "o": Out(stream.Signature(PlaneWord(n))), "busy": Out(n),
         })
 
@@ -67,7 +66,7 @@ class RowReader(wiring.Component):
 
         # Tags go along with the words.
         valid = issue
-        for stage in range(TileBuffer.LATENCY + 1):
+        for stage in range(self.geometry.latency + 1):
             next_tag, next_valid = Signal(word, name=f"tag_{stage}"), Signal(name=f"valid_{stage}")
             m.d.sync += [next_tag.eq(tag), next_valid.eq(valid)]
             tag, valid = next_tag, next_valid
@@ -138,7 +137,7 @@ class RowReader(wiring.Component):
             tag.last.eq(final_word & final_line & final_plane),
         ]
         m.d.sync += [
-            self.read.context.eq(context), self.read.y.eq(line),
+            self.read_valid.eq(issue), self.read.context.eq(context), self.read.y.eq(line),
             self.read.x.eq(Cat(C(0, 3), word)), self.read.shift.eq(shift),
         ]
         with m.If(issue):

@@ -22,8 +22,11 @@ class Resize(wiring.Component):
     -> ``o``. Only rows and columns that the crop needs are computed. An image that keeps its size
     goes from ``i`` to the output rows directly (``bypass`` of its plan).
 
-    Each pass takes 1 tap of 8 pixels a cycle. An output row leaves at 1 word a cycle. Memory is a
-    ring of rows for each context, so the height of images is not limited by it.
+    There are two engines, each of which takes 1 tap of 8 pixels a cycle. Passes over rows are most
+    of the work, so contexts form two groups: for one of them the first engine does the first pass
+    and the second the second, for the other one it is the other way round. An output row leaves at
+    1 word a cycle. Memory is a ring of rows for each context, so the height of images is not
+    limited by it.
 
     Parameters
     ----------
@@ -76,11 +79,14 @@ class Resize(wiring.Component):
         m = Module()
         g = self.geometry
         n = self.contexts
-        m.submodules.source = source = TileBuffer(g, g.source_bits)
-        m.submodules.between = between = TileBuffer(g, g.intermediate_bits)
-        m.submodules.output = output = TileBuffer(g, g.output_bits)
-        passes = [Pass(g), Pass(g)]
-        m.submodules.pass_0, m.submodules.pass_1 = passes
+        # Source, between, output: of each group.
+        self._buffers = [[TileBuffer(g, bits) for _ in range(g.groups)] for bits in (
+            g.source_bits, g.intermediate_bits, g.output_bits)]
+        for name, buffers in zip(("source", "between", "output"), self._buffers):
+            for group, buffer in enumerate(buffers):
+                m.submodules[f"{name}_{group}"] = buffer
+        engines = [Pass(g), Pass(g)]
+        m.submodules.engine_0, m.submodules.engine_1 = engines
         m.submodules.reader = reader = RowReader(g)
 
         self._plans = [Signal(g.plan, name=f"plan_{c}") for c in range(n)]
@@ -93,11 +99,17 @@ class Resize(wiring.Component):
         self._input_over = Signal(n)
 
         self._begin(m)
-        self._receive(m, source, output, passes[1])
-        self._connect(m, passes, [source, between, output], reader)
+        self._receive(m)
+        for number, engine in enumerate(engines):
+            self._connect(m, number, engine, reader)
+        self._send(m, reader)
         self._room(m, reader)
-        self._end(m, passes, reader)
+        self._end(m, engines, reader)
         return m
+
+    def _group(self, context):
+        """Group of a context in hardware."""
+        return context[0] if self.geometry.groups == 2 else C(0, 1)
 
     def _begin(self, m):
         """Latch plans."""
@@ -123,7 +135,7 @@ class Resize(wiring.Component):
                     self._written[2][c].eq(0),
                 ]
 
-    def _receive(self, m, source, output, last_pass):
+    def _receive(self, m):
         """Write pixel words to the source rows or, around the passes, to the output rows."""
         g = self.geometry
         n = self.contexts
@@ -132,30 +144,30 @@ class Resize(wiring.Component):
         columns = Array(Signal(g.word, name=f"column_{c}") for c in range(n))
         flags = Array(Cat(plan.bypass, self._active[c] & ~self._clear[c] & ~self._input_over[c])
                       for c, plan in enumerate(self._plans))
+        #: An engine writes to the output rows of a group.
+        self._output_taken = Signal(g.groups)
         m.d.comb += [
             Cat(bypass, wanted).eq(flags[word.context]),
-            # The pass cannot be held up, so it goes first.
-            taken.eq(valid & ~(bypass & wanted & last_pass.write_valid)),
+            # The engine cannot be held up, so it goes first.
+            taken.eq(valid & ~(bypass & wanted & self._output_taken.bit_select(
+                self._group(word.context), 1))),
             self.i.ready.eq(~valid | taken),
         ]
         with m.If(self.i.ready):
             m.d.sync += [valid.eq(self.i.valid), word.eq(self.i.payload)]
 
-        for buffer, number, shifts in ((source, 0, "source_shift"), (output, 2, "output_shift")):
-            m.d.comb += [
-                buffer.write.context.eq(word.context),
-                buffer.write.x.eq(Cat(C(0, 3), columns[word.context])),
-                buffer.write.y.eq(Array(self._written[number])[word.context]),
-                buffer.write.shift.eq(Array(plan[shifts] for plan in self._plans)[word.context]),
-                buffer.write_data.eq(word.pixels.as_value()),
-                buffer.write_valid.eq(taken & wanted & (bypass == (number == 2))),
-            ]
-        with m.If(last_pass.write_valid):
-            m.d.comb += [
-                output.write.eq(last_pass.write), output.write_data.eq(last_pass.write_data),
-                output.write_valid.eq(1),
-            ]
-
+        for number, shifts in ((0, "source_shift"), (2, "output_shift")):
+            for group, buffer in enumerate(self._buffers[number]):
+                m.d.comb += [
+                    buffer.write.context.eq(word.context),
+                    buffer.write.x.eq(Cat(C(0, 3), columns[word.context])),
+                    buffer.write.y.eq(Array(self._written[number])[word.context]),
+                    buffer.write.shift.eq(
+                        Array(plan[shifts] for plan in self._plans)[word.context]),
+                    buffer.write_data.eq(word.pixels.as_value()),
+                    buffer.write_valid.eq(taken & wanted & (bypass == (number == 2))
+                                          & (self._group(word.context) == group)),
+                ]
         for c, plan in enumerate(self._plans):
             with m.If(taken & wanted & (word.context == c)):
                 m.d.sync += columns[c].eq(columns[c] + 1)
@@ -170,44 +182,77 @@ class Resize(wiring.Component):
             with m.If(self._start[c] | self._clear[c]):
                 m.d.sync += columns[c].eq(0)
 
-    def _connect(self, m, passes, buffers, reader):
-        """Passes between buffers; their progress."""
+    def _connect(self, m, number, engine, reader):
+        """Engine ``number`` between the buffers of its passes; their progress."""
         g = self.geometry
         bits = (g.intermediate_bits, g.output_bits)
         shifts = ("source_shift", "between_shift", "output_shift")
-        for number, pass_ in enumerate(passes):
+        m.d.comb += engine.clear.eq(self._clear)
+        sources = []
+        for group in range(g.groups):
+            stage = (number + group) % 2
+            source, target = self._buffers[stage][group], self._buffers[stage + 1][group]
+            sources.append(source)
+            writes = Signal(name=f"writes_{number}_{group}")
             m.d.comb += [
-                buffers[number].read.eq(pass_.read), pass_.read_data.eq(buffers[number].read_data),
-                pass_.clear.eq(self._clear),
+                source.read.eq(engine.read),
+                source.read_valid.eq(engine.read_valid
+                                     & (self._group(engine.read.context) == group)),
+                writes.eq(engine.write_valid & (self._group(engine.write.context) == group)),
             ]
-            if number == 0:
+            # Behind what `_receive` says about the output rows.
+            with m.If(writes if stage == 1 else 1):
                 m.d.comb += [
-                    buffers[1].write.eq(pass_.write), buffers[1].write_data.eq(pass_.write_data),
-                    buffers[1].write_valid.eq(pass_.write_valid),
+                    target.write.eq(engine.write), target.write_data.eq(engine.write_data),
+                    target.write_valid.eq(writes),
                 ]
-            for c, plan in enumerate(self._plans):
-                released = self._released[1][c] if number == 0 else reader.released[c]
-                m.d.comb += [
-                    pass_.config[c].eq(plan.passes[number]),
-                    pass_.start[c].eq(self._start[c] & ~plan.bypass),
-                    pass_.written[c].eq(self._written[number][c]),
-                    pass_.released[c].eq(released),
-                    pass_.source_shift[c].eq(plan[shifts[number]]),
-                    pass_.shift[c].eq(plan[shifts[number + 1]]),
-                ]
-                m.d.sync += pass_.rows[c].eq((1 << bits[number]) >> plan[shifts[number + 1]])
-                with m.If(pass_.release & (pass_.release_context == c)):
-                    m.d.sync += self._released[number][c].eq(pass_.release_line)
-                with m.If(pass_.done & (pass_.done_context == c)):
-                    m.d.sync += self._written[number + 1][c].eq(pass_.done_line)
-                with m.If(pass_.tie & (pass_.tie_context == c)):
-                    m.d.sync += self.tie[c].eq(1)
+            if stage == 1:
+                m.d.comb += self._output_taken[group].eq(writes)
+        self._fetch(m, f"engine_{number}", sources, engine.read.context, engine.read_data)
 
+        for c, plan in enumerate(self._plans):
+            stage = (number + c % g.groups) % 2
+            m.d.comb += [
+                engine.config[c].eq(plan.passes[stage]),
+                engine.start[c].eq(self._start[c] & ~plan.bypass),
+                engine.written[c].eq(self._written[stage][c]),
+                engine.released[c].eq(self._released[1][c] if stage == 0
+                                      else reader.released[c]),
+                engine.source_shift[c].eq(plan[shifts[stage]]),
+                engine.shift[c].eq(plan[shifts[stage + 1]]),
+            ]
+            m.d.sync += engine.rows[c].eq((1 << bits[stage]) >> plan[shifts[stage + 1]])
+            with m.If(engine.release & (engine.release_context == c)):
+                m.d.sync += self._released[stage][c].eq(engine.release_line)
+            with m.If(engine.done & (engine.done_context == c)):
+                m.d.sync += self._written[stage + 1][c].eq(engine.done_line)
+            with m.If(engine.tie & (engine.tie_context == c)):
+                m.d.sync += self.tie[c].eq(1)
+
+    def _fetch(self, m, name, buffers, context, pixels):
+        """Pixels of the group that was asked, :attr:`Geometry.latency` cycles before."""
+        if len(buffers) == 1:
+            m.d.comb += pixels.eq(buffers[0].read_data)
+            return
+        group = self._group(context)
+        for stage in range(TileBuffer.LATENCY):
+            following = Signal(name=f"{name}_group_{stage}")
+            m.d.sync += following.eq(group)
+            group = following
+        m.d.sync += pixels.eq(Mux(group, *(Value.cast(buffer.read_data)
+                                           for buffer in reversed(buffers))))
+
+    def _send(self, m, reader):
+        """Output rows to the reader."""
         m.d.comb += [
-            buffers[2].read.eq(reader.read), reader.read_data.eq(buffers[2].read_data),
+            *(buffer.read.eq(reader.read) for buffer in self._buffers[2]),
+            *(buffer.read_valid.eq(reader.read_valid
+                                   & (self._group(reader.read.context) == group))
+              for group, buffer in enumerate(self._buffers[2])),
             # An aborted image leaves rows behind, which nobody may read.
             reader.clear.eq(self._clear | self._start | ~self._active),
         ]
+        self._fetch(m, "reader", self._buffers[2], reader.read.context, reader.read_data)
         wiring.connect(m, reader.o, wiring.flipped(self.o))
         for c, plan in enumerate(self._plans):
             m.d.comb += [
@@ -231,14 +276,14 @@ class Resize(wiring.Component):
                                 & (used + 3 + ((2 * g.transit) >> shift) <= most)),
             ]
 
-    def _end(self, m, passes, reader):
+    def _end(self, m, engines, reader):
         """Free contexts whose image is over, or aborted."""
         done = self.o.valid & self.o.ready & self.o.p.last
         clean = Signal(range(16))
         busy = Signal(self.contexts)
         output_over = Signal(self.contexts)
         m.d.comb += [
-            busy.eq(passes[0].busy | passes[1].busy | reader.busy),
+            busy.eq(engines[0].busy | engines[1].busy | reader.busy),
             # Long enough for a word on its way from `i`, and for `clear` to be seen.
             self.i_abort.ready.eq(clean == 15),
         ]

@@ -8,7 +8,6 @@ from amaranth.lib.wiring import In, Out
 from ..stream.layout import PIXELS
 from .coefficients import Coefficients
 from .layout import PRECISION
-from .tile_buffer import TileBuffer
 from .units import Units
 
 
@@ -39,7 +38,7 @@ class Pass(wiring.Component):
         See :class:`.units.Units`.
     source_shift, shift : :py:`In(geometry.shift).array(contexts)`
         Of the source, of the destination.
-    read, read_data, write, write_data, write_valid
+    read, read_valid, read_data, write, write_data, write_valid
         To the source's read port and the destination's write port.
     release, release_context, release_line : :py:`Out(...)`
         Strobe: source rows below the line are not needed any more.
@@ -63,7 +62,7 @@ class Pass(wiring.Component):
             "written": In(g.line).array(n), "released": In(g.line).array(n),
             "rows": In(g.line + 1).array(n),
             "source_shift": In(g.shift).array(n), "shift": In(g.shift).array(n),
-            "read": Out(g.place), "read_data": In(word),
+            "read": Out(g.place), "read_valid": Out(1), "read_data": In(word),
             "write": Out(g.place), "write_data": Out(word), "write_valid": Out(1),
             "release": Out(1), "release_context": Out(range(n)), "release_line": Out(g.line),
             "done": Out(1), "done_context": Out(range(n)), "done_line": Out(g.line),
@@ -135,7 +134,8 @@ class Pass(wiring.Component):
         m.d.comb += [unit.eq(queue.r_data), queue.r_en.eq(valid & tap.end)]
         _, column = self._position(m, unit, valid & tap.last, tap.end, "read")
         m.d.sync += [
-            self.read.context.eq(unit.context), self.read.vertical.eq(~unit.vertical),
+            self.read_valid.eq(valid), self.read.context.eq(unit.context),
+            self.read.vertical.eq(~unit.vertical),
             self.read.y.eq(Mux(unit.vertical, tap.x, unit.line)),
             self.read.x.eq(Mux(unit.vertical, column, tap.x)),
             self.read.shift.eq(Array(self.source_shift)[unit.context]),
@@ -147,7 +147,7 @@ class Pass(wiring.Component):
             "k": signed(PRECISION + 2), "first": 1, "last": 1, "end": 1, "valid": 1})
         delayed = Signal(layout)
         m.d.comb += delayed.eq(Cat(tap.k, tap.first, tap.last, tap.end, valid))
-        for stage in range(TileBuffer.LATENCY + 1):
+        for stage in range(g.latency + 1):
             following = Signal(layout, name=f"tap_{stage}")
             m.d.sync += following.eq(delayed)
             delayed = following
@@ -165,16 +165,21 @@ class Pass(wiring.Component):
             ended.eq(complete), end_out.eq(complete_end),
         ]
         samples = Value.cast(self.read_data)
-        results = Value.cast(self.write_data)
+        # Sums need no reset, they begin with `first`.
+        results = Signal(24 * PIXELS, reset_less=True)
+        m.d.comb += self.write_data.eq(results)
         for lane in range(3 * PIXELS):
-            product = Signal(signed(PRECISION + 11), name=f"product_{lane}")
-            total = Signal(signed(PRECISION + 11), name=f"total_{lane}")
+            product = Signal(signed(PRECISION + 11), name=f"product_{lane}",
+                             reset_less=True)
+            total = Signal(signed(PRECISION + 11), name=f"total_{lane}", reset_less=True)
             high = total[PRECISION:].as_signed()
-            m.d.sync += product.eq(item.k * samples.word_select(lane, 8))
+            with m.If(item.valid):
+                m.d.sync += product.eq(item.k * samples.word_select(lane, 8))
             with m.If(valid):
                 m.d.sync += total.eq(Mux(first, 1 << (PRECISION - 1), total) + product)
-            m.d.sync += results.word_select(lane, 8).eq(
-                Mux(high < 0, 0, Mux(high > 255, 255, high)))
+            with m.If(complete):
+                m.d.sync += results.word_select(lane, 8).eq(
+                    Mux(high < 0, 0, Mux(high > 255, 255, high)))
         return ended, end_out
 
     def _write(self, m, ended, end, queue):

@@ -12,7 +12,7 @@ __all__ = ["TileBuffer"]
 
 
 class TileBuffer(wiring.Component):
-    """Ring of rows for each context, in eight banks.
+    """Ring of rows for each context of a group, in eight banks.
 
     Pixel ``(y, x)`` lies in bank ``(x + y) % 8``, so that 8 neighbours in a row and 8 neighbours
     in a column are in different banks, at address ``((y << shift) + x // 8) % 2 ** bits`` of its
@@ -26,7 +26,7 @@ class TileBuffer(wiring.Component):
     geometry : Geometry
         Widths of addresses.
     bits : int
-        Address bits of a context.
+        Address bits of a context. Contexts of other groups are taken for one of this group.
 
     Members
     -------
@@ -35,7 +35,8 @@ class TileBuffer(wiring.Component):
     write_data : :py:`In(ArrayLayout(24, 8))`
     write_valid : :py:`In(1)`
     read : :py:`In(geometry.place)`
-        What to read; harmless when not wanted.
+        What to read, if ``read_valid``.
+    read_valid : :py:`In(1)`
     read_data : :py:`Out(ArrayLayout(24, 8))`
     """
 
@@ -45,10 +46,11 @@ class TileBuffer(wiring.Component):
     def __init__(self, geometry, bits):
         self.geometry = geometry
         self.bits = bits
+        self.depth = -(-geometry.contexts // geometry.groups) << bits
         word = data.ArrayLayout(24, PIXELS)
         super().__init__({
             "write": In(geometry.place), "write_data": In(word), "write_valid": In(1),
-            "read": In(geometry.place), "read_data": Out(word),
+            "read": In(geometry.place), "read_valid": In(1), "read_data": Out(word),
         })
 
     def _addresses(self, m, place, name):
@@ -63,13 +65,13 @@ class TileBuffer(wiring.Component):
             base.eq(Cat(C(0, 3), place.y[3:]) << place.shift),
             column.eq(place.x[3:]),
             shift.eq(place.shift),
-            context.eq(place.context),
+            context.eq(place.context >> (self.geometry.groups - 1)),
             rotation.eq(Mux(place.vertical, place.x[:3], place.y[:3])),
         ]
         addresses = []
         for bank in range(PIXELS):
             line = Signal(3, name=f"{name}_line_{bank}")
-            address = Signal(range(self.geometry.contexts << bits), name=f"{name}_{bank}")
+            address = Signal(range(self.depth), name=f"{name}_{bank}")
             m.d.sync += [
                 line.eq(Mux(place.vertical, bank - place.x[:3], place.y[:3])),
                 # The parts have no bits in common.
@@ -83,20 +85,23 @@ class TileBuffer(wiring.Component):
         write_addresses, write_rotation = self._addresses(m, self.write, "write")
         read_addresses, read_rotation = self._addresses(m, self.read, "read")
 
-        data_1 = Signal.like(self.write_data)
-        data_2 = Signal.like(self.write_data)
+        # Pixels need no reset: here and below, what is valid is told apart from them.
+        data_1, data_2, fetched, coarse, fine = (
+            Signal(self.write_data.shape(), name=name, reset_less=True)
+            for name in ("data_1", "data_2", "fetched", "coarse", "fine"))
         valid_1 = Signal()
         valid_2 = Signal()
-        m.d.sync += [
-            data_1.eq(self.write_data),
-            data_2.eq(_rotate_right(data_1, write_rotation)),
-            valid_1.eq(self.write_valid),
-            valid_2.eq(valid_1),
-        ]
+        m.d.sync += [valid_1.eq(self.write_valid), valid_2.eq(valid_1)]
+        with m.If(self.write_valid):
+            m.d.sync += data_1.eq(self.write_data)
+        with m.If(valid_1):
+            m.d.sync += data_2.eq(_rotate_right(data_1, write_rotation))
+        # What is read is valid in each of the stages.
+        reads = Signal(self.LATENCY - 1)
+        m.d.sync += reads.eq(Cat(self.read_valid, reads))
 
-        fetched = Signal.like(self.read_data)
         for bank in range(PIXELS):
-            mem = memory.Memory(shape=24, depth=self.geometry.contexts << self.bits, init=[])
+            mem = memory.Memory(shape=24, depth=self.depth, init=[])
             m.submodules[f"bank_{bank}"] = mem
             write = mem.write_port()
             read = mem.read_port()
@@ -105,10 +110,11 @@ class TileBuffer(wiring.Component):
                 write.data.eq(data_2[bank]),
                 write.en.eq(valid_2),
                 read.addr.eq(read_addresses[bank]),
-                read.en.eq(1),
+                read.en.eq(reads[1]),
             ]
             # The memory's output register, which some FPGAs have in the block RAM itself.
-            m.d.sync += fetched[bank].eq(read.data)
+            with m.If(reads[2]):
+                m.d.sync += fetched[bank].eq(read.data)
 
         # The rotation runs along with the words: one cycle behind `read` already.
         rotations = [read_rotation]
@@ -116,13 +122,13 @@ class TileBuffer(wiring.Component):
             rotation = Signal(3, name=f"rotation_{stage}")
             m.d.sync += rotation.eq(rotations[-1])
             rotations.append(rotation)
-        coarse = Signal.like(self.read_data)
-        fine = Signal(2)
-        m.d.sync += [
-            coarse.eq(_rotate_left(fetched, Cat(C(0, 2), rotations[-1][2]))),
-            fine.eq(rotations[-1][:2]),
-            self.read_data.eq(_rotate_left(coarse, fine)),
-        ]
+        rest = Signal(2)
+        m.d.sync += rest.eq(rotations[-1][:2])
+        with m.If(reads[3]):
+            m.d.sync += coarse.eq(_rotate_left(fetched, Cat(C(0, 2), rotations[-1][2])))
+        with m.If(reads[4]):
+            m.d.sync += fine.eq(_rotate_left(coarse, rest))
+        m.d.comb += self.read_data.eq(fine)
         return m
 
 

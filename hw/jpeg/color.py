@@ -57,8 +57,9 @@ class Upsampler(wiring.Component):
 
         for channel, banks in ((1, self.blue), (2, self.red)):
             blended = Signal(data.ArrayLayout(10, 8), name=f"blended_{channel}")
-            following, present = Signal.like(blended), Signal.like(blended)
-            previous = Signal(10, name=f"previous_{channel}")
+            following, present = (Signal(blended.shape(), name=f"{name}_{channel}",
+                                         reset_less=True) for name in ("following", "present"))
+            previous = Signal(10, name=f"previous_{channel}", reset_less=True)
             for n in range(8):
                 even, odd = (bank.word_select(n, 8) for bank in banks)
                 near, far = Mux(self.i.near, odd, even), Mux(self.i.near, even, odd)
@@ -125,9 +126,11 @@ class ColorTransform(wiring.Component):
             for n in range(256)])
         m.submodules += [blue, red]
 
-        valid, step, samples = Signal(), Signal(Step(self.contexts)), Signal.like(self.i)
+        valid, step = Signal(), Signal(Step(self.contexts))
+        samples, samples_2 = (Signal(self.i.shape(), name=name, reset_less=True)
+                              for name in ("samples", "samples_2"))
         m.d.sync += [valid.eq(self.i_valid), step.eq(self.i_step), samples.eq(self.i)]
-        valid_2, step_2, samples_2 = Signal(), Signal.like(step), Signal.like(samples)
+        valid_2, step_2 = Signal(), Signal.like(step)
         m.d.sync += [valid_2.eq(valid), step_2.eq(step), samples_2.eq(samples)]
         for n in range(PIXELS):
             b, r = blue.read_port(), red.read_port()
@@ -136,7 +139,7 @@ class ColorTransform(wiring.Component):
             y = samples[n][0]
             green = b.data.green + r.data.green
             for k, value in enumerate((y + r.data.own, y + (green >> 16), y + b.data.own)):
-                total = Signal(signed(11), name=f"total_{n}_{k}")
+                total = Signal(signed(11), name=f"total_{n}_{k}", reset_less=True)
                 m.d.sync += total.eq(value)
                 sums.append(total)
             for k, total in enumerate(sums):

@@ -67,7 +67,7 @@ class Idct1D(wiring.Component):
         m = Module()
 
         def reg(value, width):
-            signal = Signal(signed(width))
+            signal = Signal(signed(width), reset_less=True)
             m.d.sync += signal.eq(value)
             return signal
 
@@ -133,8 +133,8 @@ class Transposer(wiring.Component):
         m = Module()
         # In a window to the right, sample (r, c) of its block comes to rest in square[7-r][7-c],
         # in a window downwards in square[7-c][7-r].
-        square = [[Signal(signed(16), name=f"square_{r}_{c}") for c in range(8)]
-                  for r in range(8)]
+        square = [[Signal(signed(16), name=f"square_{r}_{c}", reset_less=True)
+                   for c in range(8)] for r in range(8)]
         held, down = Signal(), Signal()
         m.d.comb += down.eq(held ^ self.start)
         m.d.sync += held.eq(down)
