@@ -89,6 +89,11 @@ def test_bench(sim_built, small, capsys):
     assert cli.main(["bench", "jpeg", str(small), str(ROOT / "README.md")]) == 0
     text = capsys.readouterr().out
     assert "small.jpg" in text and "NOT_JPEG" not in text and "SOI" in text
+    assert "together" not in text
+    assert cli.main(["bench", "jpeg", str(small), str(small), "--json"]) == 0
+    *alone, together = json.loads(capsys.readouterr().out)
+    assert together["file"] == "together" and together["symbols"] == alone[0]["symbols"]
+    assert together["pixels"] == 90 * 60 and together["bits"] == alone[0]["bits"]
 
 
 @pytest.fixture
