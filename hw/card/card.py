@@ -36,6 +36,17 @@ AXI = {
 }
 
 
+def network_pins(width):
+    """Names and members of the network port: frames as AXI4-Stream, ``width`` bits a beat."""
+    keep = width // 8
+    return {
+        "s_axis_rx_tvalid": In(1), "s_axis_rx_tready": Out(1), "s_axis_rx_tdata": In(width),
+        "s_axis_rx_tkeep": In(keep), "s_axis_rx_tlast": In(1), "s_axis_rx_tuser": In(1),
+        "m_axis_tx_tvalid": Out(1), "m_axis_tx_tready": In(1), "m_axis_tx_tdata": Out(width),
+        "m_axis_tx_tkeep": Out(keep), "m_axis_tx_tlast": Out(1),
+    }
+
+
 class Card(wiring.Component):
     """Image and text lanes behind ``ap_ctrl_hs`` registers and a 512-bit memory port.
 
@@ -54,6 +65,8 @@ class Card(wiring.Component):
     m_axi_gmem_* : AXI4 manager
         Jobs, recipes and payloads are read, results and completions written; see :mod:`.jobs`.
     interrupt : :py:`Out(1)`
+    s_axis_rx_*, m_axis_tx_* : AXI4-Stream, if the card has a network port
+        Frames that arrive, and those that leave; see :mod:`..wire.axis`.
     """
 
     def __init__(self, config):
@@ -64,6 +77,7 @@ class Card(wiring.Component):
             "ap_clk": In(1), "ap_rst_n": In(1), "interrupt": Out(1),
             **{f"s_axi_control_{name}": member for name, member in AXI_LITE.items()},
             **{f"m_axi_gmem_{name}": member for name, member in AXI.items()},
+            **(network_pins(config.wire) if config.wire else {}),
         })
 
     def elaborate(self, platform):
