@@ -13,6 +13,7 @@ from .config import CardConfig
 from .control import AXI_LITE, Control
 from .dispatch import Dispatcher
 from .image_lane import ImageLane
+from .network import Network, network_pins
 from .read_dma import ReadDma
 from .text_lane import TextLane
 from .write_dma import WriteBeat, WriteDma
@@ -34,17 +35,6 @@ AXI = {
     "wvalid": Out(1), "wready": In(1), "wdata": Out(512), "wstrb": Out(64), "wlast": Out(1),
     "bvalid": In(1), "bready": Out(1), "bid": In(1), "bresp": In(2),
 }
-
-
-def network_pins(width):
-    """Names and members of the network port: frames as AXI4-Stream, ``width`` bits a beat."""
-    keep = width // 8
-    return {
-        "s_axis_rx_tvalid": In(1), "s_axis_rx_tready": Out(1), "s_axis_rx_tdata": In(width),
-        "s_axis_rx_tkeep": In(keep), "s_axis_rx_tlast": In(1), "s_axis_rx_tuser": In(1),
-        "m_axis_tx_tvalid": Out(1), "m_axis_tx_tready": In(1), "m_axis_tx_tdata": Out(width),
-        "m_axis_tx_tkeep": Out(keep), "m_axis_tx_tlast": Out(1),
-    }
 
 
 class Card(wiring.Component):
@@ -96,18 +86,23 @@ class Card(wiring.Component):
         lanes = [*images, *texts]
         m.submodules.control = control = Control(values)
         m.submodules.dispatcher = dispatcher = Dispatcher(config)
-        m.submodules.completer = completer = Completer(1 + len(lanes))
-        m.submodules.reads = reads = ReadDma(2 + len(images) * config.contexts + len(texts))
+        wired = bool(config.wire)
+        m.submodules.completer = completer = Completer(1 + len(lanes) + wired, network=wired)
+        m.submodules.reads = reads = ReadDma(
+            2 + len(images) * config.contexts + len(texts) + wired)
         m.submodules.writes = writes = WriteDma()
         for n, lane in enumerate(images):
             m.submodules[f"image_{n}"] = lane
         for n, lane in enumerate(texts):
             m.submodules[f"text_{n}"] = lane
+        network = None
+        if wired:
+            m.submodules.network = network = Network(config)
         for name, member in AXI_LITE.items():
             inner, outer = getattr(control, name), getattr(self, f"s_axi_control_{name}")
             m.d.comb += inner.eq(outer) if member.flow == In else outer.eq(inner)
         self._memory(m, reads, writes)
-        self._write(m, images, texts, completer, writes)
+        self._write(m, images, texts, completer, network, writes)
 
         # Jobs
         wiring.connect(m, dispatcher.o, completer.i[0])
@@ -132,7 +127,9 @@ class Card(wiring.Component):
             self._image_payloads(m, n, lane, dispatcher, clients)
         for n, lane in enumerate(texts):
             self._text_payloads(m, n, lane, dispatcher, *next(clients))
-        self._count(m, control, completer, images, texts)
+        if wired:
+            self._connect(m, network, control, dispatcher, completer, writes, *next(clients))
+        self._count(m, control, completer, images, texts, network)
         return m
 
     def _image_payloads(self, m, n, lane, dispatcher, clients):
@@ -180,7 +177,25 @@ class Card(wiring.Component):
         ]
         wiring.connect(m, unpacker.o, lane.i)
 
-    def _count(self, m, control, completer, images, texts):
+    def _connect(self, m, network, control, dispatcher, completer, writes, request, beats):
+        """The network to pins, registers, jobs and completions."""
+        for name, member in network_pins(self.config.wire).items():
+            inner, outer = getattr(network, name), getattr(self, name)
+            m.d.comb += inner.eq(outer) if member.flow == In else outer.eq(inner)
+        wiring.connect(m, network.o_job, dispatcher.i_job)
+        wiring.connect(m, network.o_completion, list(completer.i)[-1])
+        wiring.connect(m, completer.o_network, network.i_completion)
+        wiring.connect(m, network.request, request)
+        wiring.connect(m, beats, network.i_beats)
+        wiring.connect(m, network.received, control.received)
+        m.d.comb += [
+            *(getattr(network, name).eq(getattr(control, name)) for name in (
+                *registers.NETWORK, "commit", "post", "posted")),
+            control.wire_count.eq(network.wire_count), control.arrived.eq(network.arrived),
+            network.sent.eq(writes.sent), network.answered.eq(writes.answered),
+        ]
+
+    def _count(self, m, control, completer, images, texts, network):
         """Counters: of lanes, how many of them have the event."""
         def total(strobes):
             return sum(strobes, C(0, 1))
@@ -200,6 +215,8 @@ class Card(wiring.Component):
             "read_beats": self.m_axi_gmem_rvalid & self.m_axi_gmem_rready,
             "write_beats": self.m_axi_gmem_wvalid & self.m_axi_gmem_wready,
             "bus_errors": bus_errors,
+            "messages": network.whole if network else 0,
+            "refused": network.refused if network else 0,
         }
         first_status = list(registers.COUNTERS).index("status_ok")
         for k, name in enumerate(registers.COUNTERS):
@@ -211,9 +228,12 @@ class Card(wiring.Component):
                 m.d.sync += counter.eq(counter + event)
             m.d.comb += control.counters[k].eq(counter)
 
-    def _write(self, m, images, texts, completer, writes):
-        """Rows, results of texts and completions to the write DMA: a row is not interrupted."""
-        m.submodules.arbiter = arbiter = Arbiter(WriteBeat, 1 + len(images) + len(texts))
+    def _write(self, m, images, texts, completer, network, writes):
+        """Rows, results of texts, completions and packets to the write DMA: neither a row nor a
+        packet is interrupted."""
+        others = network.o_write if network else ()
+        m.submodules.arbiter = arbiter = Arbiter(
+            WriteBeat, 1 + len(images) + len(texts) + len(others))
         sources = iter(arbiter.i)
         wiring.connect(m, completer.o, next(sources))
         for lane in images:
@@ -225,6 +245,8 @@ class Card(wiring.Component):
             ]
         for lane in texts:
             wiring.connect(m, lane.o, next(sources))
+        for write in others:
+            wiring.connect(m, write, next(sources))
         wiring.connect(m, arbiter.o, writes.i)
 
     def _memory(self, m, reads, writes):
