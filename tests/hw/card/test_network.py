@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Small cards on a network: clients are headrace.wire and scapy."""
+
+import pytest
+from headrace.hw.card.card import Card
+from headrace.hw.card.config import CardConfig
+from runner import simulate
+
+
+@pytest.mark.parametrize("wire, stall", [(512, 0), (64, 0.3)])
+def test_network(wire, stall):
+    pytest.importorskip("scapy.contrib.roce", reason="scapy builds packets: pip install scapy")
+    config = CardConfig(contexts=1, max_width=64, max_side=256, max_taps=64, source_rows=32,
+                        intermediate_bits=10, output_bits=8, recipes=2, text_lanes=0, wire=wire,
+                        queues=5, slots=4)
+    simulate(Card(config), "card_network", name=f"network_{wire}",
+             env={"HEADRACE_STALL": str(stall), "HEADRACE_SLOTS": str(config.slots)})
+
+
+def test_config():
+    with pytest.raises(ValueError, match=r"^Wire must be 0, 64 or 512, not 128$"):
+        CardConfig(wire=128)
+    with pytest.raises(ValueError, match=r"^Queues must be within range\(2, 257\), not 1$"):
+        CardConfig(queues=1)
+    with pytest.raises(ValueError, match=r"^Slots must be within range\(1, 257\), not 257$"):
+        CardConfig(slots=257)
