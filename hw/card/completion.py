@@ -78,9 +78,13 @@ class Completer(wiring.Component):
         if self.network:
             m.d.comb += [
                 mine.eq(c.batch != NETWORK),
-                free.eq(Mux(mine, ~self.o.valid | self.o.ready, self.o_network.ready)),
-                self.o_network.valid.eq(valids.any() & ~mine), self.o_network.payload.eq(c),
+                free.eq(Mux(mine, ~self.o.valid | self.o.ready,
+                            ~self.o_network.valid | self.o_network.ready)),
             ]
+            with m.If(self.o_network.ready):
+                m.d.sync += self.o_network.valid.eq(0)
+            with m.If(self.completed & ~mine):
+                m.d.sync += [self.o_network.valid.eq(1), self.o_network.payload.eq(c)]
         for n, i in reversed(list(enumerate(self.i))):
             first = ~valids[:n].any() if n else C(1, 1)
             m.d.comb += i.ready.eq(free & first)

@@ -72,7 +72,9 @@ class Inbox(wiring.Component):
                     result.eq(arrival.slot * self.result_beats),
                     job["kind"].eq(self.queue.kind), job["recipe"].eq(self.queue.recipe),
                     job["request"].eq(arrival.slot), job["length"].eq(arrival.length),
-                    job["capacity"].eq(Cat(C(0, 6), (self.result_beats - 1)[:26])),
+                    # The record takes the first beat; a host that has set nothing gives no room.
+                    job["capacity"].eq(Cat(C(0, 6), Mux(
+                        self.result_beats == 0, 0, (self.result_beats - 1)[:26]))),
                 ]
                 m.next = "Place"
             with m.State("Place"):
