@@ -306,7 +306,8 @@ async def exact(dut):
     """Lengths around the room of a slot, with a slot for each."""
     test = await begin(dut)
     for lengths in ([0], [1], [BUS * BEATS], [BUS * BEATS + 1], [BUS * BEATS, 0],
-                    [BUS * BEATS, 1], [BUS * (BEATS - 1), BUS, BUS, 5], [BUS, 0]):
+                    [BUS * BEATS, 1], [BUS * BEATS, BUS, 0],
+                    [BUS * (BEATS - 1), BUS, BUS, 5], [BUS, 0]):
         test.send([test.message(1, lengths=lengths)])
         await test.drain()
         while test.answers or not test.arrivals:

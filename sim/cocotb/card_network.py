@@ -16,15 +16,17 @@ from scapy.layers.inet import IP as IPv4
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Raw
 
-from card_box import COMPLETIONS, PAYLOADS, RESULTS, Host, jpeg, stalls
+from card_box import CHARACTERS, COMPLETIONS, PAYLOADS, RESULTS, TABLES, Host, jpeg, stalls
 from headrace import wire
 from headrace.hw.card import registers
 from headrace.hw.card.config import BUS
-from headrace.hw.card.jobs import COMPLETION, JOB, Kind
+from headrace.hw.card.jobs import COMPLETION, JOB, TEXT_RECIPE, Kernel, Kind, TextTable
 from headrace.hw.card.registers import Mode
 from headrace.hw.status import Detail, Status
+from headrace.hw.text.tables import EntryBits, TableImage, hashing_config, hashing_entries
 from headrace.hw.wire.headers import ROCE_PORT
 from headrace.hw.wire.outcome import Outcome
+from headrace.sim_text import records
 from wire_bench import IP, MAC, PEER_IP, PEER_MAC, ip_text, mac_text
 from wire_model import roce
 
@@ -97,14 +99,14 @@ class Network(Host):
         await self.write("index", int(outcome))
         return await self.control.read_dword(registers.COUNT)
 
-    async def begin(self, *, slots=SLOTS):
-        """Reset, recipes, addresses, queue pairs, slots."""
+    async def begin(self, *jobs):
+        """Reset, recipes and other jobs, addresses, queue pairs, slots."""
         cocotb.start_soon(Clock(self.dut.ap_clk, 10, "ns").start())
         await self.reset()
         assert await self.control.read_dword(registers.CAPABILITIES["slots"]) == SLOTS
         done = await self.run([
             self.recipe(0, 100, self.table, filter=1, rule=1, height=9, width=13, element=1),
-            self.recipe(1, 101, np.tile(np.arange(256), (3, 1)), interleaved=1, raw=1)])
+            self.recipe(1, 101, np.tile(np.arange(256), (3, 1)), interleaved=1, raw=1), *jobs])
         assert {completion["status"] for completion in done.values()} == {Status.OK}
         for name, value in dict(
                 mac=MAC, ip=IP, queue_base=QUEUE_BASE, segment=512, messages=MESSAGES,
@@ -112,7 +114,7 @@ class Network(Host):
             await self.write(name, value)
         for number, options in enumerate(OPTIONS):
             await self.queue(number, **options)
-        for slot in range(slots):
+        for slot in range(SLOTS):
             await self.control.write_dword(registers.POST, slot)
         await self.write("options", registers.ENABLE)
         await self.control.write_dword(registers.IER, registers.ON_DONE | registers.ON_RECEIVED)
@@ -414,3 +416,43 @@ async def flood(net):
         assert sorted(completion["request"] for _, completion, _ in responses) == [*range(SLOTS)]
         assert all(result == want for _, _, result in responses)
     assert await net.counter("refused") == count - SLOTS
+
+
+@cocotb.test(skip=not int(os.environ.get("HEADRACE_TEXTS", "0")))
+async def texts_and_images(dut):
+    """Texts on one queue pair, images on another: features as scikit-learn has them."""
+    await within(dut, texts)
+
+
+async def texts(net):
+    from sklearn.feature_extraction.text import HashingVectorizer
+    pages, rows, max_n = (int(os.environ[f"HEADRACE_{name}"]) for name in (
+        "PAGES", "ROWS", "MAX_N"))
+    image = TableImage.pack(hashing_entries(), pages, EntryBits.WIDTH)
+    table = records(TextTable.CHARACTERS + Kernel.HASHING, np.arange(len(image)), image)
+    options = dict(n_features=1000, ngram_range=(1, 2))
+    net.ram.write(CHARACTERS, table)
+    net.ram.write(TABLES + 0x3000, TEXT_RECIPE.pack(kernel=Kernel.HASHING, **hashing_config(
+        options["n_features"], options["ngram_range"], rows=rows, max_n=max_n)))
+    await net.begin(
+        JOB.pack(kind=Kind.TABLE, request=200, payload=CHARACTERS, length=len(table)),
+        JOB.pack(kind=Kind.LOAD_TEXT, request=201, recipe=1, payload=TABLES + 0x3000, length=BUS))
+    await net.queue(REPLY, mode=Mode.REPLY, kind=Kind.TEXT, recipe=1)
+    words = "one two three four five six seven Words of ÉTÉ Привет мир".split()
+    expected = {}
+    for number in range(12):
+        text = " ".join(net.rng.choices(words, k=net.rng.randrange(60)))
+        row = HashingVectorizer(norm=None, **options).transform([text])[0]
+        expected[REPLY, number] = np.stack([row.indices, row.data], 1).astype("<i4").tobytes()
+        file, expected[PORT, number] = net.image(1)
+        for queue, payload in (REPLY, text.encode()), (PORT, file):
+            for frame in net.senders[queue].frames(payload, number):
+                await net.send(frame)
+        for queue, completion, result in await net.response(2):
+            assert completion["status"] == Status.OK, completion
+            assert result == expected.pop((queue, completion["request"]))
+    assert not expected and await net.counter("messages") == 24
+    for frame in net.senders[REPLY].frames(b"\xff", 99):
+        await net.send(frame)
+    (_, completion, _), = await net.response()
+    assert (completion["status"], completion["detail"]) == (Status.CORRUPT, Detail.UTF8)
