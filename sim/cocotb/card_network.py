@@ -205,7 +205,7 @@ async def everything(net):
     await net.begin()
     waiting = {queue: [] for queue in range(4)}   # frames that have not been sent
     expected, outstanding, asked, number = {}, 0, {}, 1000
-    total, pings, answered = 48, 0, 0
+    total, pings, answered = 32, 0, 0
     batches = cocotb.start_soon(host_batches(net))
     while answered < total:
         while number < 1000 + total and outstanding < SLOTS:
@@ -236,7 +236,7 @@ async def everything(net):
             assert asked.pop(request) == queue and result == expected.pop(request), request
             answered += 1
             outstanding -= 1
-    assert await batches == 4
+    assert await batches == 3
     while len(net.others) < 2 * pings:
         await RisingEdge(net.dut.ap_clk)
     assert pings > 3
@@ -265,7 +265,7 @@ def check_answers(n, arp, echo):
 
 async def host_batches(net):
     """Batches of images while others are served; returns how many."""
-    count = 4
+    count = 3
     for _ in range(count):
         jobs, expected = [], []
         for n in range(4):
