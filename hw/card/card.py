@@ -182,7 +182,8 @@ class Card(wiring.Component):
         for name, member in network_pins(self.config.wire).items():
             inner, outer = getattr(network, name), getattr(self, name)
             m.d.comb += inner.eq(outer) if member.flow == In else outer.eq(inner)
-        wiring.connect(m, network.o_job, dispatcher.i_job)
+        for job, into in zip(network.o_job, dispatcher.i_job):
+            wiring.connect(m, job, into)
         wiring.connect(m, network.o_completion, list(completer.i)[-1])
         wiring.connect(m, completer.o_network, network.i_completion)
         wiring.connect(m, network.request, request)

@@ -51,8 +51,8 @@ class Network(wiring.Component):
         Arguments, see :data:`.registers.NETWORK`.
     commit, wire_count, received, arrived, post, posted
         Of :class:`.control.Control`.
-    o_job : :py:`Out(stream.Signature(512))`
-        A :data:`.jobs.JOB` for each message that is whole.
+    o_job : :py:`Out(stream.Signature(512)).array(2)`
+        A :data:`.jobs.JOB` for each message that is whole; texts are the second.
     o_completion : :py:`Out(stream.Signature(Completion))`
         Of all others.
     i_completion : :py:`In(stream.Signature(Completion))`
@@ -73,7 +73,7 @@ class Network(wiring.Component):
             **{name: In(bits) for name, (_, bits) in registers.NETWORK.items()},
             "commit": In(2), "wire_count": Out(32), "received": Out(stream.Signature(16)),
             "arrived": Out(1), "post": In(1), "posted": In(16),
-            "o_job": Out(stream.Signature(8 * BUS)),
+            "o_job": Out(stream.Signature(8 * BUS)).array(2),
             "o_completion": Out(stream.Signature(Completion)),
             "i_completion": In(stream.Signature(Completion)),
             "o_write": Out(stream.Signature(WriteBeat)).array(2),
@@ -104,7 +104,8 @@ class Network(wiring.Component):
         wiring.connect(m, segments, gather.i)
         wiring.connect(m, free.o, gather.slot)
         wiring.connect(m, gather.o, inbox.i)
-        wiring.connect(m, inbox.o_job, wiring.flipped(self.o_job))
+        for inner, outer in zip(inbox.o_job, self.o_job):
+            wiring.connect(m, inner, wiring.flipped(outer))
         wiring.connect(m, inbox.o_completion, wiring.flipped(self.o_completion))
         m.d.comb += [
             gather.spare.eq(free.spare), free.take_spare.eq(gather.take_spare),

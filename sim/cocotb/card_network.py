@@ -452,6 +452,12 @@ async def texts(net):
             assert completion["status"] == Status.OK, completion
             assert result == expected.pop((queue, completion["request"]))
     assert not expected and await net.counter("messages") == 24
+    # A text overtakes images that wait for a context.
+    for queue, payload in [(PORT, file)] * 3 + [(REPLY, b"one")]:
+        for frame in net.senders[queue].frames(payload, 98):
+            await net.send(frame)
+    order = [queue for queue, _, _ in await net.response(4)]
+    assert order.index(REPLY) < 2, order
     for frame in net.senders[REPLY].frames(b"\xff", 99):
         await net.send(frame)
     (_, completion, _), = await net.response()
