@@ -2,6 +2,7 @@
 """Small cards on a network: clients are headrace.wire and scapy."""
 
 import pytest
+from headrace.hw.card import registers
 from headrace.hw.card.card import Card
 from headrace.hw.card.config import CardConfig
 from runner import simulate
@@ -28,3 +29,18 @@ def test_config():
         CardConfig(queues=1)
     with pytest.raises(ValueError, match=r"^Slots must be within range\(1, 257\), not 257$"):
         CardConfig(slots=257)
+
+
+def test_registers():
+    words = [registers.CTRL, registers.GIE, registers.IER, registers.ISR, registers.COMMIT,
+             registers.COUNT, registers.RECEIVED, registers.POST,
+             *registers.CAPABILITIES.values()]
+    words += [address + 4 * n for address in registers.COUNTERS.values() for n in range(2)]
+    words += [address + n for address, bits in (
+        *registers.ARGUMENTS.values(), *registers.NETWORK.values()) for n in range(0, bits // 8, 4)]
+    assert len(set(words)) == len(words)
+    assert all(word % 4 == 0 and word < 1 << registers.ADDRESS_BITS for word in words)
+    assert registers.queue_options(open=1, mode=registers.Mode.FORWARD, kind=3, recipe=5) \
+        == 0x00050321
+    with pytest.raises(ValueError, match=r"^Mode must be within range\(4\), not 4$"):
+        registers.queue_options(mode=4)
