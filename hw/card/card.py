@@ -14,6 +14,7 @@ from .config import CardConfig
 from .control import AXI_LITE, Control
 from .dispatch import Dispatcher
 from .image_lane import ImageLane
+from .network import Network, network_pins
 from .read_dma import ReadDma
 from .text_lane import TextLane
 from .write_dma import WriteBeat, WriteDma
@@ -64,6 +65,8 @@ class Card(wiring.Component):
         simulator, or a clock buffer with an enable) before which the following is low.
     image_wanted, text_wanted : :py:`Out(1)`
         The lanes of the family have something to do.
+    s_axis_rx_*, m_axis_tx_* : AXI4-Stream, if the card has a network port
+        Frames that arrive, and those that leave; see :mod:`..wire.axis`.
     """
 
     def __init__(self, config):
@@ -76,6 +79,7 @@ class Card(wiring.Component):
                for name, member in (("clk", In(1)), ("wanted", Out(1)))},
             **{f"s_axi_control_{name}": member for name, member in AXI_LITE.items()},
             **{f"m_axi_gmem_{name}": member for name, member in AXI.items()},
+            **(network_pins(config.wire) if config.wire else {}),
         })
 
     def elaborate(self, platform):
@@ -94,18 +98,23 @@ class Card(wiring.Component):
         lanes = [*images, *texts]
         m.submodules.control = control = Control(values)
         m.submodules.dispatcher = dispatcher = Dispatcher(config)
-        m.submodules.completer = completer = Completer(1 + len(lanes))
-        m.submodules.reads = reads = ReadDma(2 + len(images) * config.contexts + len(texts))
+        wired = bool(config.wire)
+        m.submodules.completer = completer = Completer(1 + len(lanes) + wired, network=wired)
+        m.submodules.reads = reads = ReadDma(
+            2 + len(images) * config.contexts + len(texts) + wired)
         m.submodules.writes = writes = WriteDma()
         for family, members in zip(FAMILIES, (images, texts)):
             self._clock(m, family, members)
             for n, lane in enumerate(members):
                 m.submodules[f"{family}_{n}"] = DomainRenamer(family)(lane)
+        network = None
+        if wired:
+            m.submodules.network = network = Network(config)
         for name, member in AXI_LITE.items():
             inner, outer = getattr(control, name), getattr(self, f"s_axi_control_{name}")
             m.d.comb += inner.eq(outer) if member.flow == In else outer.eq(inner)
         self._memory(m, reads, writes)
-        self._write(m, images, texts, completer, writes)
+        self._write(m, images, texts, completer, network, writes)
 
         # Jobs
         wiring.connect(m, dispatcher.o, completer.i[0])
@@ -130,7 +139,9 @@ class Card(wiring.Component):
             self._image_payloads(m, n, lane, dispatcher, clients)
         for n, lane in enumerate(texts):
             self._text_payloads(m, n, lane, dispatcher, *next(clients))
-        self._count(m, control, completer, images, texts)
+        if wired:
+            self._connect(m, network, control, dispatcher, completer, writes, *next(clients))
+        self._count(m, control, completer, images, texts, network)
         return m
 
     def _clock(self, m, family, lanes):
@@ -194,7 +205,26 @@ class Card(wiring.Component):
         ]
         wiring.connect(m, unpacker.o, lane.i)
 
-    def _count(self, m, control, completer, images, texts):
+    def _connect(self, m, network, control, dispatcher, completer, writes, request, beats):
+        """The network to pins, registers, jobs and completions."""
+        for name, member in network_pins(self.config.wire).items():
+            inner, outer = getattr(network, name), getattr(self, name)
+            m.d.comb += inner.eq(outer) if member.flow == In else outer.eq(inner)
+        for job, into in zip(network.o_job, dispatcher.i_job):
+            wiring.connect(m, job, into)
+        wiring.connect(m, network.o_completion, list(completer.i)[-1])
+        wiring.connect(m, completer.o_network, network.i_completion)
+        wiring.connect(m, network.request, request)
+        wiring.connect(m, beats, network.i_beats)
+        wiring.connect(m, network.received, control.received)
+        m.d.comb += [
+            *(getattr(network, name).eq(getattr(control, name)) for name in (
+                *registers.NETWORK, "commit", "post", "posted")),
+            control.wire_count.eq(network.wire_count), control.arrived.eq(network.arrived),
+            network.sent.eq(writes.sent), network.answered.eq(writes.answered),
+        ]
+
+    def _count(self, m, control, completer, images, texts, network):
         """Counters: of lanes, how many of them have the event."""
         def total(strobes):
             return sum(strobes, C(0, 1))
@@ -214,6 +244,8 @@ class Card(wiring.Component):
             "read_beats": self.m_axi_gmem_rvalid & self.m_axi_gmem_rready,
             "write_beats": self.m_axi_gmem_wvalid & self.m_axi_gmem_wready,
             "bus_errors": bus_errors,
+            "messages": network.whole if network else 0,
+            "refused": network.refused if network else 0,
         }
         first_status = list(registers.COUNTERS).index("status_ok")
         for k, name in enumerate(registers.COUNTERS):
@@ -225,9 +257,12 @@ class Card(wiring.Component):
                 m.d.sync += counter.eq(counter + event)
             m.d.comb += control.counters[k].eq(counter)
 
-    def _write(self, m, images, texts, completer, writes):
-        """Rows, results of texts and completions to the write DMA: a row is not interrupted."""
-        m.submodules.arbiter = arbiter = Arbiter(WriteBeat, 1 + len(images) + len(texts))
+    def _write(self, m, images, texts, completer, network, writes):
+        """Rows, results of texts, completions and packets to the write DMA: neither a row nor a
+        packet is interrupted."""
+        others = network.o_write if network else ()
+        m.submodules.arbiter = arbiter = Arbiter(
+            WriteBeat, 1 + len(images) + len(texts) + len(others))
         sources = iter(arbiter.i)
         wiring.connect(m, completer.o, next(sources))
         for lane in images:
@@ -239,6 +274,8 @@ class Card(wiring.Component):
             ]
         for lane in texts:
             wiring.connect(m, lane.o, next(sources))
+        for write in others:
+            wiring.connect(m, write, next(sources))
         wiring.connect(m, arbiter.o, writes.i)
 
     def _memory(self, m, reads, writes):

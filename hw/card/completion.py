@@ -9,12 +9,15 @@ from .jobs import COMPLETION
 from .write_dma import WriteBeat
 
 
-__all__ = ["Completion", "Completer"]
+__all__ = ["NETWORK", "Completion", "Completer"]
 
+
+#: The ``batch`` of jobs that messages from the network became.
+NETWORK = 2
 
 #: How a job of ``batch`` ended; see :data:`.jobs.COMPLETION`.
 Completion = data.StructLayout({
-    "batch": 1, "request": 32, "status": 4, "detail": 8, "bytes": 32, "height": 16, "width": 16,
+    "batch": 2, "request": 32, "status": 4, "detail": 8, "bytes": 32, "height": 16, "width": 16,
     "cycles": 32})
 
 
@@ -25,6 +28,8 @@ class Completer(wiring.Component):
     ----------
     sources : int
         Where completions come from; the first ones go first.
+    network : bool
+        Some are of messages from the network.
 
     Members
     -------
@@ -32,6 +37,8 @@ class Completer(wiring.Component):
         Strobe: a batch of ``count`` jobs begins; completions go to that beat address.
     i : :py:`In(stream.Signature(Completion)).array(sources)`
     o : :py:`Out(stream.Signature(WriteBeat))`
+    o_network : :py:`Out(stream.Signature(Completion))`
+        Those of the network, if there is one, as they are.
     sent, answered : :py:`In(32)`
         Of :class:`.write_dma.WriteDma`, into which ``o`` goes at once.
     active : :py:`Out(2)`
@@ -42,13 +49,14 @@ class Completer(wiring.Component):
         Strobe: a job ended so.
     """
 
-    def __init__(self, sources):
-        self.sources = sources
+    def __init__(self, sources, *, network=False):
+        self.sources, self.network = sources, network
         super().__init__({
             "begin": In(1), "batch": In(1), "address": In(58), "count": In(32),
             "i": In(stream.Signature(Completion)).array(sources),
             "o": Out(stream.Signature(WriteBeat)), "sent": In(32), "answered": In(32),
             "active": Out(2), "done": Out(1), "completed": Out(1), "status": Out(4),
+            **({"o_network": Out(stream.Signature(Completion))} if network else {}),
         })
 
     def elaborate(self, platform):
@@ -61,11 +69,22 @@ class Completer(wiring.Component):
         batch = Signal()
         c = Signal(Completion)
         free = Signal()
+        mine = Signal()   # of a batch
         valids = Cat(i.valid for i in self.i)
         m.d.comb += [
-            free.eq(~self.o.valid | self.o.ready),
+            mine.eq(1), free.eq(~self.o.valid | self.o.ready),
             self.completed.eq(free & valids.any()), self.status.eq(c.status),
         ]
+        if self.network:
+            m.d.comb += [
+                mine.eq(c.batch != NETWORK),
+                free.eq(Mux(mine, ~self.o.valid | self.o.ready,
+                            ~self.o_network.valid | self.o_network.ready)),
+            ]
+            with m.If(self.o_network.ready):
+                m.d.sync += self.o_network.valid.eq(0)
+            with m.If(self.completed & ~mine):
+                m.d.sync += [self.o_network.valid.eq(1), self.o_network.payload.eq(c)]
         for n, i in reversed(list(enumerate(self.i))):
             first = ~valids[:n].any() if n else C(1, 1)
             m.d.comb += i.ready.eq(free & first)
@@ -75,15 +94,16 @@ class Completer(wiring.Component):
             m.d.sync += [self.o.valid.eq(0), left[batch].eq(left[batch] - 1)]
             with m.If(left[batch] == 1):
                 m.d.sync += [written.bit_select(batch, 1).eq(1), marks[batch].eq(self.sent + 1)]
-        with m.If(self.completed):
+        with m.If(self.completed & mine):
             record = Signal(512)
             for name, field in COMPLETION.view(record).items():
-                m.d.comb += field.eq(c[name])
+                if name in c.shape().members:
+                    m.d.comb += field.eq(c[name])
             m.d.sync += [
                 self.o.valid.eq(1), batch.eq(c.batch), self.o.p.data.eq(record),
                 self.o.p.strobe.eq(~0), self.o.p.last.eq(1),
-                self.o.p.address.eq(pointers[c.batch]),
-                pointers[c.batch].eq(pointers[c.batch] + 1),
+                self.o.p.address.eq(pointers[c.batch[0]]),
+                pointers[c.batch[0]].eq(pointers[c.batch[0]] + 1),
             ]
         with m.If(written.bit_select(oldest, 1)
                   & ((self.answered - marks[oldest])[:32].as_signed() >= 0)):

@@ -46,6 +46,13 @@ class CardConfig:
         Rows of the table in which the features of a text are counted.
     gated : bool
         The clocks of the lanes are pins of their own, and can stop when the lanes are idle.
+    wire : int
+        Bits of the network port: 64 or 512, or 0 for a card without one.
+    queues : int
+        Queue pairs of the network, within ``range(2, 257)``.
+    slots : int
+        Messages from the network in flight, within ``range(1, 257)``: each has a buffer in the
+        card's memory.
     """
 
     contexts: int = 4
@@ -63,6 +70,9 @@ class CardConfig:
     max_ngram: int = 3
     feature_rows: int = 1024
     gated: bool = False
+    wire: int = 0
+    queues: int = 16
+    slots: int = 32
 
     def __post_init__(self):
         for name, most in (("contexts", 16), ("lines", 2), ("recipes", 256),
@@ -73,6 +83,13 @@ class CardConfig:
                 raise ValueError(f"{text} must be within range(1, {most + 1}), not {value!r}")
         if self.text_lanes not in range(17):
             raise ValueError(f"Text lanes must be within range(17), not {self.text_lanes!r}")
+        if self.wire not in (0, 64, 512):
+            raise ValueError(f"Wire must be 0, 64 or 512, not {self.wire!r}")
+        for name, least in ("queues", 2), ("slots", 1):
+            value = getattr(self, name)
+            if not isinstance(value, int) or not least <= value <= 256:
+                raise ValueError(f"{name.capitalize()} must be within range({least}, 257), "
+                                 f"not {value!r}")
 
     @property
     def max_features(self):
@@ -103,4 +120,7 @@ CONFIGS = {
     "small": CardConfig(contexts=1, lines=1, max_width=1024, max_side=2048, max_taps=64,
                         source_rows=16, intermediate_bits=11, output_bits=9, recipes=2,
                         text_lanes=0),
+    "nic": CardConfig(wire=512, gated=True),
+    **{f"sim{lanes}": CardConfig(image_lanes=lanes, text_lanes=0, gated=True)
+       for lanes in (1, 2, 4)},
 }

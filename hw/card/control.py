@@ -2,7 +2,7 @@
 """The registers, behind AXI4-Lite."""
 
 from amaranth import *
-from amaranth.lib import wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from . import registers
@@ -29,7 +29,7 @@ class Control(wiring.Component):
     Parameters
     ----------
     capabilities : dict of str to int
-        Their values.
+        Their values. If ``wire`` is not 0 there are the registers and members of the network.
 
     Members
     -------
@@ -41,6 +41,18 @@ class Control(wiring.Component):
     counters : :py:`In(64).array(...)`
         In the order of :data:`.registers.COUNTERS`.
     interrupt : :py:`Out(1)`
+    mac, ... : :py:`Out(...)`
+        The network's arguments, see :data:`.registers.NETWORK`.
+    commit : :py:`Out(2)`
+        Strobes: bits of :data:`.registers.COMMIT`.
+    wire_count : :py:`In(32)`
+        For :data:`.registers.COUNT`.
+    received : :py:`In(stream.Signature(16))`
+        Slots for the host, which takes one by reading :data:`.registers.RECEIVED`.
+    arrived : :py:`In(1)`
+        Strobe: there is one more.
+    post, posted : :py:`Out(...)`
+        Strobe: the host gives this slot to the card.
     """
 
     def __init__(self, capabilities):
@@ -51,17 +63,29 @@ class Control(wiring.Component):
                                 for name, (_, bits) in registers.ARGUMENTS.items()},
             "ready": In(1), "done": In(1), "idle": In(1),
             "counters": In(64).array(len(registers.COUNTERS)), "interrupt": Out(1),
+            **(self.network() if capabilities["wire"] else {}),
         })
+
+    @staticmethod
+    def network():
+        """Members of the network."""
+        return {
+            **{name: Out(bits) for name, (_, bits) in registers.NETWORK.items()},
+            "commit": Out(2), "wire_count": In(32), "received": In(stream.Signature(16)),
+            "arrived": In(1), "post": Out(1), "posted": Out(16),
+        }
 
     def elaborate(self, platform):
         m = Module()
         done, ready = Signal(), Signal()
-        gie, ier, isr = Signal(), Signal(2), Signal(2)
+        wired = bool(self.capabilities["wire"])
+        gie, ier, isr = Signal(), Signal(2 + wired), Signal(2 + wired)
         # Address: value, and what a write changes.
         readable = {registers.CTRL: Cat(self.start, done, self.idle, ready),
                     registers.GIE: gie, registers.IER: ier, registers.ISR: isr}
         writable = {registers.GIE: gie, registers.IER: ier}
-        for name, (address, bits) in registers.ARGUMENTS.items():
+        for name, (address, bits) in {**registers.ARGUMENTS,
+                                      **(registers.NETWORK if wired else {})}.items():
             for offset in range(0, bits, 32):
                 part = getattr(self, name)[offset:offset + 32]
                 readable[address + offset // 8] = writable[address + offset // 8] = part
@@ -69,6 +93,13 @@ class Control(wiring.Component):
             readable[address] = C(self.capabilities[name], 32)
         for counter, address in zip(self.counters, registers.COUNTERS.values()):
             readable[address], readable[address + 4] = counter[:32], counter[32:]
+        if wired:
+            readable |= {
+                registers.COMMIT: C(0, 32), registers.POST: C(0, 32),
+                registers.COUNT: self.wire_count,
+                registers.RECEIVED: Cat(self.received.payload & self.received.valid.replicate(16),
+                                        C(0, 15), self.received.valid),
+            }
 
         # Writes
         address, value, strobe = Signal(registers.ADDRESS_BITS), Signal(32), Signal(4)
@@ -100,6 +131,10 @@ class Control(wiring.Component):
                         elif key == registers.CTRL:
                             with m.If(value[0] & strobe[0]):
                                 m.d.sync += self.start.eq(1)
+                        elif key == registers.COMMIT:
+                            m.d.comb += self.commit.eq(value & mask)
+                        elif key == registers.POST:
+                            m.d.comb += [self.post.eq(1), self.posted.eq(value)]
 
         # Reads
         reading, at = Signal(), Signal(registers.ADDRESS_BITS)
@@ -117,6 +152,8 @@ class Control(wiring.Component):
                         m.d.sync += [self.rresp.eq(0), self.rdata.eq(source)]
                         if key == registers.CTRL:
                             m.d.sync += [done.eq(0), ready.eq(0)]
+                        elif key == registers.RECEIVED:
+                            m.d.comb += self.received.ready.eq(1)
 
         # Events go before what software does in the same cycle.
         with m.If(self.ready):
@@ -127,5 +164,8 @@ class Control(wiring.Component):
             m.d.sync += done.eq(1)
             with m.If(ier[0]):
                 m.d.sync += isr[0].eq(1)
+        if wired:
+            with m.If(self.arrived & ier[2]):
+                m.d.sync += isr[2].eq(1)
         m.d.sync += self.interrupt.eq(gie & isr.any())
         return m

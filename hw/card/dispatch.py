@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..status import Detail, Status
 from ..tensor.layout import TableWrite
-from .completion import Completion
+from .completion import NETWORK, Completion
 from .config import BUS
 from .image_lane import ImageJob
 from .jobs import JOB, RECIPE_BYTES, TABLE_RECORD_BYTES, Kind
@@ -22,8 +22,8 @@ __all__ = ["Dispatcher"]
 class Dispatcher(wiring.Component):
     """One job after the other: images into free contexts, texts into text lanes that have room.
 
-    Images go to the lane with the fewest of them first. A recipe or a table is loaded when the
-    lanes that might use it are idle.
+    Jobs of a batch, and images and texts of the network, take turns. Images go to the lane with the
+    fewest of them first. A recipe or a table is loaded when the lanes that might use it are idle.
 
     Parameters
     ----------
@@ -36,6 +36,8 @@ class Dispatcher(wiring.Component):
         them has been given away.
     active, begin, batch
         To :class:`.completion.Completer`.
+    i_job : :py:`In(stream.Signature(512)).array(2)`
+        Jobs of the network, if there is one: each a :data:`.jobs.JOB`; texts are the second.
     request, i : arrays of 2
         To the read DMA: jobs, and recipes.
     idle : :py:`In(contexts).array(image_lanes)`
@@ -65,12 +67,14 @@ class Dispatcher(wiring.Component):
             "write": Out(TableWrite(config.recipes)), "write_valid": Out(1),
             "text_write": Out(TextTableWrite), "text_write_valid": Out(1),
             "o": Out(stream.Signature(Completion)),
+            **({"i_job": In(stream.Signature(8 * BUS)).array(2)} if config.wire else {}),
         })
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.recipes = recipes = Recipes(self.config.recipes)
         beat, error = Signal(8 * BUS), Signal()
+        source, network, job_batch = Signal(range(3)), Signal(), Signal(2)
         job = {name: Signal(len(field), name=f"job_{name}")
                for name, field in JOB.view(beat).items()}
         m.d.comb += [job[name].eq(field) for name, field in JOB.view(beat).items()]
@@ -86,41 +90,45 @@ class Dispatcher(wiring.Component):
             self.length.eq(job["length"]),
             self.request[0].p.address.eq(self.jobs[6:]), self.request[0].p.beats.eq(self.count),
             self.request[1].payload.eq(self.payload),
-            self.o.p.batch.eq(self.batch), self.o.p.request.eq(job["request"]),
+            network.eq(source != 0), job_batch.eq(Mux(network, NETWORK, self.batch)),
+            self.o.p.batch.eq(job_batch), self.o.p.request.eq(job["request"]),
         ]
-        image, image_taken = self._images(m, job, recipes)
-        text, text_taken = self._texts(m, job, recipes)
+        image, image_taken = self._images(m, job, job_batch, recipes)
+        text, text_taken = self._texts(m, job, job_batch, recipes)
         lanes_idle = Signal()
         m.d.comb += lanes_idle.eq(Mux(job["kind"] == Kind.LOAD,
                                       Cat(idle.all() for idle in self.idle).all(),
                                       self.text_idle.all()))
-        left = Signal(32)
+        left, running = Signal(32), Signal()  # jobs of a batch that is not over
+        wants, pick = self._sources(m, source, running & (left != 0))
 
         def fail(detail):
             m.d.sync += [self.o.p.status.eq(Status.BAD_JOB), self.o.p.detail.eq(detail)]
             m.next = "Complete"
 
         with m.FSM():
-            with m.State("Idle"):
-                with m.If(self.start & ~self.active.bit_select(self.batch, 1)
+            with m.State("Next"):
+                with m.If(self.start & ~running & ~self.active.bit_select(self.batch, 1)
                           & self.request[0].ready):
                     m.d.comb += [self.begin.eq(1), self.request[0].valid.eq(1)]
-                    m.d.sync += left.eq(self.count)
-                    m.next = "Next"
-            with m.State("Next"):
-                with m.If(left == 0):
+                    m.d.sync += [left.eq(self.count), running.eq(1)]
+                with m.If(running & (left == 0)):
                     m.d.comb += self.ready.eq(1)
-                    m.d.sync += self.batch.eq(~self.batch)
-                    m.next = "Idle"
-                with m.Else():
+                    m.d.sync += [self.batch.eq(~self.batch), running.eq(0)]
+                with m.If(wants.any()):
+                    m.d.sync += source.eq(pick)
+                    m.next = "Check"
+                with m.If(wants.any() & (pick == 0)):
                     m.d.comb += self.i[0].ready.eq(1)
-                    m.d.sync += [beat.eq(self.i[0].p.data), error.eq(self.i[0].p.error)]
-                    with m.If(self.i[0].valid):
-                        m.d.sync += left.eq(left - 1)
-                        m.next = "Check"
+                    m.d.sync += [beat.eq(self.i[0].p.data), error.eq(self.i[0].p.error),
+                                 left.eq(left - 1)]
+                for number, job_in in enumerate(self.i_job if self.config.wire else (), 1):
+                    with m.If(wants.any() & (pick == number)):
+                        m.d.comb += job_in.ready.eq(1)
+                        m.d.sync += [beat.eq(job_in.payload), error.eq(0)]
             with m.State("Check"):
                 m.d.sync += [self.o.p.status.eq(Status.OK), self.o.p.detail.eq(Detail.NONE)]
-                self._check(m, job, error, recipes, fail)
+                self._check(m, job, error, network, recipes, fail)
             with m.State("Image"):
                 m.d.comb += image.eq(1)
                 with m.If(image_taken):
@@ -146,11 +154,40 @@ class Dispatcher(wiring.Component):
                     m.next = "Next"
         return m
 
-    def _check(self, m, job, error, recipes, fail):
+    def _sources(self, m, latest, left):
+        """Who has a job, and whose turn it is: 0 the batch, 1 and 2 the network.
+
+        With a network, an image waits for a context and a text for a lane where they do not hold
+        up the others.
+        """
+        wants, pick = Signal(3), Signal(range(3))
+        m.d.comb += wants[0].eq(left & self.i[0].valid)
+        if self.config.wire:
+            kind = JOB.view(self.i[0].p.data)["kind"]
+            rooms = [Cat(idle.any() for idle in self.idle).any(),
+                     self._text_room if self.config.text_lanes else C(1, 1)]
+            m.d.comb += [
+                wants[0].eq(left & self.i[0].valid & ~((kind == Kind.IMAGE) & ~rooms[0])
+                            & ~((kind == Kind.TEXT) & ~rooms[1])),
+                *(wants[n].eq(i.valid & room)
+                  for n, (i, room) in enumerate(zip(self.i_job, rooms), 1)),
+            ]
+            with m.Switch(latest):
+                for value in range(3):
+                    with m.Case(value):
+                        # Last assignment wins: the one behind the latest comes first.
+                        for step in reversed(range(1, 4)):
+                            with m.If(wants[(value + step) % 3]):
+                                m.d.comb += pick.eq((value + step) % 3)
+        return wants, pick
+
+    def _check(self, m, job, error, network, recipes, fail):
         """Where a job goes, or why it cannot."""
         texts = self.config.text_lanes != 0
         with m.If(error):
             fail(Detail.BUS)
+        with m.Elif(network & (job["kind"] != Kind.IMAGE) & (job["kind"] != Kind.TEXT)):
+            fail(Detail.KIND)
         with m.Elif((job["kind"] != Kind.TABLE) & (job["recipe"] >= self.config.recipes)):
             fail(Detail.RECIPE)
         with m.Elif(job["payload"][:6] != 0):
@@ -184,7 +221,7 @@ class Dispatcher(wiring.Component):
                 with m.Default():
                     fail(Detail.KIND)
 
-    def _images(self, m, job, recipes):
+    def _images(self, m, job, batch, recipes):
         """Offer a job to an idle context; level: there is one, strobe: it was taken."""
         lanes = self.config.image_lanes
         offer, taken = Signal(), Signal()
@@ -196,7 +233,7 @@ class Dispatcher(wiring.Component):
                     m.d.comb += [chosen.eq(lane), context.eq(c)]
         for lane, out in enumerate(self.o_image):
             m.d.comb += [
-                out.p.context.eq(context), out.p.batch.eq(self.batch),
+                out.p.context.eq(context), out.p.batch.eq(batch),
                 out.p.request.eq(job["request"]),
                 out.p.image.eq(recipes.image), out.p.elements.eq(recipes.elements),
                 out.p.height.eq(job["height"]), out.p.width.eq(job["width"]),
@@ -206,11 +243,12 @@ class Dispatcher(wiring.Component):
         m.d.comb += taken.eq(Cat(out.valid & out.ready for out in self.o_image).any())
         return offer, taken
 
-    def _texts(self, m, job, recipes):
+    def _texts(self, m, job, batch, recipes):
         """Offer a job to a text lane, an idle one if there is; level and strobe as above."""
         lanes = self.config.text_lanes
         offer, taken = Signal(), Signal()
         chosen = Signal(range(max(lanes, 1)))
+        self._text_room = Cat(out.ready for out in self.o_text).bit_select(chosen, 1)
         with m.If(taken):
             # The one that waited longest, unless one is idle when the next text comes.
             m.d.sync += chosen.eq(Mux(chosen == lanes - 1, 0, chosen + 1))
@@ -220,7 +258,7 @@ class Dispatcher(wiring.Component):
                     m.d.sync += chosen.eq(lane)
         for lane, out in enumerate(self.o_text):
             m.d.comb += [
-                out.p.batch.eq(self.batch), out.p.request.eq(job["request"]),
+                out.p.batch.eq(batch), out.p.request.eq(job["request"]),
                 out.p.recipe.eq(recipes.text), out.p.result.eq(job["result"]),
                 out.p.capacity.eq(job["capacity"]), out.valid.eq(offer & (chosen == lane)),
             ]

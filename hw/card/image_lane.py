@@ -24,7 +24,7 @@ __all__ = ["ImageJob", "ImageLane"]
 def ImageJob(config):
     """What a context has to do; ``width`` and ``height`` are zero for a JPEG file."""
     return data.StructLayout({
-        "context": range(config.contexts), "batch": 1, "request": 32, "image": Recipe,
+        "context": range(config.contexts), "batch": 2, "request": 32, "image": Recipe,
         "elements": Elements(config.recipes), "width": 16, "height": 16, "result": 64,
         "capacity": 32})
 

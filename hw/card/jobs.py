@@ -82,8 +82,11 @@ JOB = Record(kind=1, recipe=1, _0=2, request=4, payload=8, length=4, height=2, w
              result=8, capacity=4)
 
 #: How a job ended. ``bytes``, ``height`` and ``width`` of the result are zero unless ``status`` is
-#: OK. ``cycles`` from taking the job to its end.
-COMPLETION = Record(request=4, status=1, detail=1, _0=2, bytes=4, height=2, width=2, cycles=4)
+#: OK. ``cycles`` from taking the job to its end. The rest is zero but for messages of the network:
+#: ``request`` is their immediate then, or 0, and ``ip``, ``port`` and ``mac`` are of their sender,
+#: numbers with the first byte the most significant.
+COMPLETION = Record(request=4, status=1, detail=1, _0=2, bytes=4, height=2, width=2, cycles=4,
+                    queue=2, has_immediate=1, _1=1, ip=4, port=2, mac=6)
 
 #: A recipe; ``element`` is log2 of the bytes of an element. ``raw``: the tables are the identity
 #: and elements are bytes. Behind it, for each channel and value, the element as 4 bytes.

@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """The registers behind ``s_axi_control``: 32-bit words at byte addresses."""
 
+import enum
+
 from ..status import Status
 
 
 __all__ = ["IDENTITY", "VERSION", "ADDRESS_BITS", "CTRL", "GIE", "IER", "ISR", "ARGUMENTS",
-           "LIMITS", "CAPABILITIES", "COUNTERS", "START", "DONE", "IDLE", "READY"]
+           "LIMITS", "CAPABILITIES", "COUNTERS", "START", "DONE", "IDLE", "READY", "ON_DONE",
+           "ON_READY", "ON_RECEIVED", "NETWORK", "LOSSY", "ENABLE", "Mode", "QUEUE_OPTIONS",
+           "queue_options", "COMMIT", "SET", "RESTART", "COUNT", "RECEIVED", "VALID", "POST"]
 
 
 #: "HDRC" in ASCII, the word at ``CAPABILITIES["identity"]``.
 IDENTITY = 0x48445243
 #: Of this interface.
-VERSION = 1
+VERSION = 2
 
 ADDRESS_BITS = 12
 
@@ -20,13 +24,15 @@ CTRL, GIE, IER, ISR = 0x00, 0x04, 0x08, 0x0C
 #: Bits of CTRL. ``START`` stays set until the last job has been given to a lane; then another
 #: batch may be started. ``DONE`` and ``READY`` are cleared by reading.
 START, DONE, IDLE, READY = 1, 2, 4, 8
+#: Bits of IER and ISR: the events of an interrupt. ``ON_RECEIVED``: a slot came to RECEIVED.
+ON_DONE, ON_READY, ON_RECEIVED = 1, 2, 4
 
 #: Address and bits of the arguments; the words above 32 bits follow.
 ARGUMENTS = {"jobs": (0x10, 64), "count": (0x1C, 32), "completions": (0x24, 64)}
 
 #: Members of :class:`.config.CardConfig` that software may want to know.
 LIMITS = ("contexts", "max_width", "max_side", "max_taps", "recipes", "image_lanes", "text_lanes",
-          "max_ngram", "max_features")
+          "max_ngram", "max_features", "wire", "queues", "slots")
 
 #: What the card is: constants.
 CAPABILITIES = {name: 0x40 + 4 * n for n, name in enumerate(("identity", "version", *LIMITS))}
@@ -36,7 +42,68 @@ CAPABILITIES = {name: 0x40 + 4 * n for n, name in enumerate(("identity", "versio
 #: words of 8 pixels that were decoded, ``text_words`` 8 bytes of text that were taken (or less, at
 #: the end of one), ``elements`` features and tokens; ``read_beats`` and ``write_beats`` are 64
 #: bytes each. ``busy`` and ``text_busy`` are cycles in which an image lane, a text lane had work.
+#: ``messages`` came from the network as a whole, ``refused`` found no free slot.
 COUNTERS = {name: 0x100 + 8 * n for n, name in enumerate((
     "cycles", "busy", "requests", *(f"status_{status.name.lower()}" for status in Status),
     "symbols", "starved", "stalled", "pixel_words", "read_beats", "write_beats", "bus_errors",
-    "text_busy", "text_words", "elements"))}
+    "text_busy", "text_words", "elements", "messages", "refused"))}
+
+
+# All that follows is there if the card has a network port.
+
+#: Address and bits of the network's arguments; the words above 32 bits follow. MAC and IPv4
+#: addresses are numbers, the first byte the most significant. What begins with ``queue_`` becomes
+#: that of queue pair ``queue`` by COMMIT. ``messages`` and ``results`` are addresses of buffers,
+#: ``message_bytes`` and ``result_bytes`` the bytes of each, all multiples of 64; ``index`` chooses
+#: an outcome for COUNT.
+NETWORK = {
+    "mac": (0x200, 64), "ip": (0x208, 32), "queue_base": (0x20C, 32), "segment": (0x210, 32),
+    "options": (0x214, 32), "messages": (0x218, 64), "results": (0x220, 64),
+    "message_bytes": (0x228, 32), "result_bytes": (0x22C, 32),
+    "queue": (0x230, 32), "queue_options": (0x234, 32), "queue_pair": (0x238, 32),
+    "queue_port": (0x23C, 32), "queue_mac": (0x240, 64), "queue_ip": (0x248, 32),
+    "index": (0x250, 32),
+}
+#: Bits of ``options``: the MAC cannot wait, so frames without room are dropped; frames are taken.
+LOSSY, ENABLE = 1, 2
+
+
+class Mode(enum.IntEnum):
+    """Where the responses of a queue pair go."""
+
+    HOST = 0     # to RECEIVED
+    REPLY = 1    # to whom the message came from
+    FORWARD = 2  # to ``queue_mac``, ``queue_ip``, ``queue_port``
+
+
+#: Lowest bit and bits of the fields of ``queue_options``. ``open``: messages are taken; ``check``:
+#: the CRC of their packets must be right; ``reply_port``: replies go to the UDP port that the
+#: message came from, else to 4791; ``mode``: a :class:`Mode`; ``kind``: ``IMAGE`` or ``TEXT`` of
+#: :class:`.jobs.Kind`; ``recipe``: its number.
+QUEUE_OPTIONS = {"open": (0, 1), "check": (1, 1), "reply_port": (2, 1), "mode": (4, 2),
+                 "kind": (8, 8), "recipe": (16, 8)}
+
+
+def queue_options(**fields):
+    """Value of ``queue_options``; fields that are not given are zero."""
+    value = 0
+    for name, field in fields.items():
+        low, bits = QUEUE_OPTIONS[name]
+        if field not in range(1 << bits):
+            raise ValueError(f"{name.capitalize()} must be within range({1 << bits}), "
+                             f"not {field!r}")
+        value |= int(field) << low
+    return value
+
+
+#: Written with ``SET``: ``queue`` gets what the registers hold; with ``RESTART``: the packet
+#: numbers of what is sent for it begin at 0.
+COMMIT = 0x24C
+SET, RESTART = 1, 2
+#: How often the wire had the outcome ``index``: a counter of 32 bits.
+COUNT = 0x254
+#: Reading takes the slot of a response that awaits the host: its number if ``VALID`` is set.
+RECEIVED = 0x258
+VALID = 1 << 31
+#: Writing gives a slot to the card.
+POST = 0x25C

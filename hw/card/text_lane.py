@@ -23,7 +23,7 @@ __all__ = ["TextJob", "TextLane"]
 
 #: A text's way through the lane. ``result`` is a multiple of 64.
 TextJob = data.StructLayout({
-    "batch": 1, "request": 32, "recipe": TextRecipe, "result": 64, "capacity": 32})
+    "batch": 2, "request": 32, "recipe": TextRecipe, "result": 64, "capacity": 32})
 
 
 class TextLane(wiring.Component):

@@ -140,3 +140,9 @@ class Geometry:
             "context": range(contexts), "vertical": 1, "y": self.line, "x": self.side,
             "shift": self.shift,
         })
+
+    def rows(self, bits, shift):
+        """Rows of ``2 ** shift`` words that a memory of ``2 ** bits`` words holds, as far as lines
+        can be counted: an image has no more."""
+        most = (1 << self.line) - 1
+        return Array(min((1 << bits) >> words, most) for words in range(bits + 2))[shift]

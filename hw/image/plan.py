@@ -262,7 +262,7 @@ class Plan(wiring.Component):
         with m.State("Needs"):
             transit = [(2 * g.transit) >> shift for shift in (shifts[0], shifts[2])]
             m.d.sync += [
-                *(r.eq((1 << b) >> s) for r, b, s in zip(rows, bits, shifts)),
+                *(r.eq(g.rows(b, s)) for r, b, s in zip(rows, bits, shifts)),
                 # A unit's rows, and what Resize keeps free for the producer. A group may begin 7
                 # rows above the window that waits for it.
                 needs[0].eq(Mux(self._first, vertical.taps, 8) + 2 + transit[0]),

@@ -221,7 +221,7 @@ class Resize(wiring.Component):
                 engine.source_shift[c].eq(plan[shifts[stage]]),
                 engine.shift[c].eq(plan[shifts[stage + 1]]),
             ]
-            m.d.sync += engine.rows[c].eq((1 << bits[stage]) >> plan[shifts[stage + 1]])
+            m.d.sync += engine.rows[c].eq(g.rows(bits[stage], plan[shifts[stage + 1]]))
             with m.If(engine.release & (engine.release_context == c)):
                 m.d.sync += self._released[stage][c].eq(engine.release_line)
             with m.If(engine.done & (engine.done_context == c)):
@@ -269,7 +269,8 @@ class Resize(wiring.Component):
             most = Signal(g.line + 1, name=f"most_{c}")
             used = Signal(signed(g.line + 1), name=f"used_{c}")
             m.d.sync += [
-                most.eq(Mux(plan.bypass, 1 << g.output_bits, 1 << g.source_bits) >> shift),
+                most.eq(Mux(plan.bypass, g.rows(g.output_bits, plan.output_shift),
+                            g.rows(g.source_bits, plan.source_shift))),
                 used.eq(Mux(plan.bypass, self._written[2][c] - reader.released[c],
                             self._written[0][c] - self._released[0][c])),
                 self.room[c].eq(self._active[c] & ~self._start[c] & ~self._clear[c]

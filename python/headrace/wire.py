@@ -358,7 +358,7 @@ def from_response(message):
     """
     completion = COMPLETION.unpack(message.payload[:BUS].ljust(BUS, b"\0"))
     result = message.payload[BUS:]
-    if len(message.payload) < BUS or message.immediate != completion["request"] \
+    if len(message.payload) < BUS or (message.immediate or 0) != completion["request"] \
             or len(result) != completion["bytes"]:
         raise ValueError(f"Message must be a response, not {len(message.payload)} bytes")
     return completion, result

@@ -7,6 +7,7 @@ import struct
 import pytest
 
 from headrace import wire
+from headrace.hw.card.jobs import COMPLETION
 from headrace.hw.status import Status
 from headrace.hw.wire.headers import BTH, IPV4, MASKED, Header, Opcode
 from headrace.hw.wire.outcome import Outcome
@@ -110,9 +111,12 @@ def test_responses():
     fields = dict(request=77, status=Status.OK, bytes=100, height=10, width=10, cycles=1234)
     *_, message = map(assembler.feed, wire.response(sender, fields, bytes(range(100))))
     completion, result = wire.from_response(message)
-    assert result == bytes(range(100)) and completion == {**fields, "detail": 0}
+    assert result == bytes(range(100))
+    assert completion == {**dict.fromkeys(COMPLETION.fields, 0), **fields}
     *_, message = map(assembler.feed, wire.response(sender, dict(request=5, status=2)))
     assert wire.from_response(message)[1] == b""
+    *_, message = map(assembler.feed, sender.packets(COMPLETION.pack(status=Status.LOST)))
+    assert wire.from_response(message)[0]["status"] == Status.LOST
     *_, message = map(assembler.feed, wire.request(sender, 6, b"no response"))
     with pytest.raises(ValueError, match="^Message must be a response, not 11 bytes$"):
         wire.from_response(message)

@@ -47,3 +47,9 @@ def test_contexts_stalls_aborts_and_refusals():
     jobs.append(job(20, 30, 1, (8, 8)))
     run("contexts", jobs, contexts=2, i_stall=0.2, o_stall=0.3,
         limits=dict(LIMITS, source_rows=64, intermediate_bits=9))
+
+
+def test_more_rows_than_lines():
+    """A memory that holds more narrow rows than an image of the longest side has."""
+    run("narrow", [job(12, 8, 1, (9, 13)), job(15, 4, 2, (11, 6)), job(12, 8)],
+        limits=dict(LIMITS, source_rows=128, intermediate_bits=11, output_bits=10, max_side=64))
