@@ -9,9 +9,14 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "Vcard.h"
 #include "axi_memory.hpp"
+#include "card_config.hpp"
+#if HEADRACE_WIRE
+#include "frames.hpp"
+#endif
 #include "memory.hpp"
 #include "verilated.h"
 
@@ -42,11 +47,50 @@ class Card {
         axi_.configure(stalls, latency, seed);
     }
 
+#if HEADRACE_WIRE
+    void configure_network(double rx, double tx, uint64_t seed) {
+        frames_.configure(rx, tx, seed);
+    }
+
+    void send(const std::vector<pybind11::bytes> &frames) {
+        for (const auto &frame : frames)
+            frames_.send(frame);
+    }
+
+    std::vector<pybind11::bytes> take_frames() {
+        std::vector<pybind11::bytes> result;
+        for (const auto &frame : frames_.take())
+            result.emplace_back(frame);
+        return result;
+    }
+
+    // Clock until nothing happens any more, for `budget` cycles at most; return whether it does.
+    // Not before all frames that were sent have been taken.
+    bool work(uint64_t budget) {
+        uint64_t seen = 0, quiet = 0;
+        for (uint64_t n = 0; n < budget; n++) {
+            tick();
+            const uint64_t transfers = axi_.transfers() + frames_.transfers();
+            const bool still = transfers == seen && !frames_.waiting() && !rtl_->image_wanted &&
+                               !rtl_->text_wanted;
+            seen = transfers;
+            quiet = still ? quiet + 1 : 0;
+            if (quiet == REST)
+                return false;
+        }
+        last_progress_ = cycles_;
+        return true;
+    }
+#endif
+
     void reset() {
         rtl_->s_axi_control_awvalid = rtl_->s_axi_control_wvalid = 0;
         rtl_->s_axi_control_arvalid = 0;
         rtl_->s_axi_control_bready = rtl_->s_axi_control_rready = 0;
         axi_.reset();
+#if HEADRACE_WIRE
+        frames_.reset();
+#endif
         rtl_->ap_rst_n = 0;
         for (int n = 0; n < 16; n++)
             tick();
@@ -139,11 +183,15 @@ class Card {
     bool interrupt() const { return rtl_->__SYM__interrupt; }
 
     static constexpr int HANDSHAKE = 10000; // cycles
+    static constexpr uint64_t REST = 512;   // cycles; longer than any pause of work
 
     void settle() {
         rtl_->ap_clk = rtl_->image_clk = rtl_->text_clk = 0;
         rtl_->eval();
         axi_.before_edge(cycles_);
+#if HEADRACE_WIRE
+        frames_.before_edge();
+#endif
     }
 
     // Idle lanes are not clocked: that is most of the work.
@@ -154,6 +202,9 @@ class Card {
         rtl_->eval();
         cycles_++;
         axi_.after_edge(cycles_);
+#if HEADRACE_WIRE
+        frames_.after_edge();
+#endif
     }
 
     void tick() {
@@ -171,6 +222,9 @@ class Card {
     std::shared_ptr<Memory> memory_;
     std::unique_ptr<Vcard> rtl_;
     AxiMemory axi_;
+#if HEADRACE_WIRE
+    Frames frames_{*rtl_};
+#endif
     uint64_t patience_;
     uint64_t cycles_ = 0;
     uint64_t last_progress_ = 0;
@@ -179,8 +233,9 @@ class Card {
 inline void register_card(pybind11::module_ &module) {
     namespace py = pybind11;
     using unlocked = py::call_guard<py::gil_scoped_release>;
-    py::register_exception<Stuck>(module, "Stuck", PyExc_RuntimeError);
-    py::class_<Card>(module, "Card", "One simulated card, for one thread at a time.")
+    py::register_local_exception<Stuck>(module, "Stuck", PyExc_RuntimeError);
+    py::class_<Card>(module, "Card", "One simulated card, for one thread at a time.",
+                     py::module_local())
         .def(py::init<uint64_t, uint64_t>(), py::arg("memory_size"), py::arg("patience"))
         .def_property_readonly("memory", &Card::memory)
         .def_property_readonly("cycles", &Card::cycles, "Clock cycles since it was made.")
@@ -197,5 +252,14 @@ inline void register_card(pybind11::module_ &module) {
         .def("expect_progress", &Card::expect_progress, "Restart the watchdog.")
         .def("run", &Card::run, py::arg("budget"), unlocked(),
              "Clock until the interrupt line is high, `budget` cycles at most; return its level.")
+#if HEADRACE_WIRE
+        .def("configure_network", &Card::configure_network, py::arg("rx"), py::arg("tx"),
+             py::arg("seed"), "Set the stall probability of frames in and out.")
+        .def("send", &Card::send, py::arg("frames"),
+             "Frames without check sequence that the card is to get, when it is clocked.")
+        .def("take_frames", &Card::take_frames, "Frames that left since the last call.")
+        .def("work", &Card::work, py::arg("budget"), unlocked(),
+             "Clock until nothing happens any more, `budget` cycles at most; whether it still does.")
+#endif
         .def("step", &Card::step, py::arg("cycles"), unlocked(), "Clock for `cycles` cycles.");
 }

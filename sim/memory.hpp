@@ -75,7 +75,9 @@ class Memory {
 
 inline void register_memory(pybind11::module_ &module) {
     namespace py = pybind11;
-    py::class_<Memory, std::shared_ptr<Memory>>(module, "Memory", "The card's memory, separate from the host's.")
+    py::class_<Memory, std::shared_ptr<Memory>>(module, "Memory",
+                                                "The card's memory, separate from the host's.",
+                                                py::module_local())
         .def_property_readonly("size", &Memory::size, "Bytes.")
         .def("write", &Memory::write, py::arg("address"), py::arg("source"),
              "Copy a C-contiguous buffer into the card's memory.")

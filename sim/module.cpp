@@ -4,7 +4,8 @@
 #include "card.hpp"
 #include "memory.hpp"
 
-PYBIND11_MODULE(_sim, module) {
+// Each configuration of the card is a module of its own.
+PYBIND11_MODULE(HEADRACE_MODULE, module) {
     module.doc() = "The simulated card: its RTL, compiled, with a memory attached.";
     register_memory(module);
     register_card(module);

