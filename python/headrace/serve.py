@@ -1,0 +1,470 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A server that lets sockets talk to a card: by a TAP device, or by UDP alone."""
+
+import collections
+import errno
+import fcntl
+import ipaddress
+import os
+import selectors
+import signal
+import socket
+import struct
+import time
+
+import numpy as np
+
+from headrace import wire
+from headrace.control import Answer, ControlError, Lines, Setup, line
+from headrace.errors import CardError, HeadraceError
+from headrace.hw.wire.headers import (
+    ETHERNET, IPV4, MAX_FRAME, ROCE_PORT, UDP)
+
+
+__all__ = ["TapLink", "UdpLink", "Server", "station_mac", "until_signal"]
+
+
+#: Cycles that the card runs between two looks at the sockets.
+BUDGET = 20_000
+#: Frames that are taken, or sent, between two looks at the card.
+BURST = 64
+#: Bytes a second that are sent to clients, unless told otherwise.
+RATE = 64_000_000
+#: Bytes of unsent lines at which a control connection is given up.
+MOST_UNSENT = 1 << 20
+
+BEHIND = ETHERNET.size + IPV4.size + UDP.size
+
+# Of <linux/if_tun.h> and <linux/sockios.h>.
+TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 0x0002, 0x1000
+SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 0x1
+SIOCSIFADDR, SIOCSIFNETMASK, SIOCSIFMTU, SIOCGIFHWADDR = 0x8916, 0x891C, 0x8922, 0x8927
+
+
+def station_mac(ip):
+    """A locally administered MAC address for a station that has none, from its IPv4 address."""
+    return (b"\x02\x00" + socket.inet_aton(ip)).hex(":")
+
+
+class TapLink:
+    """A TAP device: the kernel's network stack on one side, the card on the other. Linux, root.
+
+    Parameters
+    ----------
+    name : str
+        Of the device, up to 15 bytes; it goes away with this object.
+    address : str
+        Of the host's side, with the prefix length: ``"10.0.0.1/24"``.
+    mtu : int
+        Of the device.
+
+    Attributes
+    ----------
+    through : "tap"
+    mac, ip : str
+        Of the host's side.
+    """
+
+    through = "tap"
+    #: Bytes under way at most: a TAP device holds 500 frames or more.
+    window = 1 << 18
+
+    def __init__(self, name, address, *, mtu=1500):
+        interface = ipaddress.IPv4Interface(address)
+        self.ip = str(interface.ip)
+        label = name.encode()
+        if not 0 < len(label) < 16:
+            raise ValueError(f"Name of the TAP device must be 1 to 15 bytes, not {name!r}")
+        try:
+            self._fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
+        except OSError as error:
+            raise CardError(f"A TAP device needs root and /dev/net/tun: {error}") from None
+        try:
+            fcntl.ioctl(self._fd, TUNSETIFF, struct.pack("16sH22x", label, IFF_TAP | IFF_NO_PI))
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+                for request, ip in ((SIOCSIFADDR, interface.ip),
+                                    (SIOCSIFNETMASK, interface.netmask)):
+                    fcntl.ioctl(control, request, struct.pack(
+                        "16sHH4s16x", label, socket.AF_INET, 0, ip.packed))
+                fcntl.ioctl(control, SIOCSIFMTU, struct.pack("16si20x", label, mtu))
+                flags, = struct.unpack("16xH22x", fcntl.ioctl(
+                    control, SIOCGIFFLAGS, struct.pack("16s24x", label)))
+                fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack("16sH22x", label, flags | IFF_UP))
+                self.mac = fcntl.ioctl(control, SIOCGIFHWADDR,
+                                       struct.pack("16s24x", label))[18:24].hex(":")
+        except OSError as error:
+            os.close(self._fd)
+            raise CardError(f"TAP device {name} cannot be set up, which needs root: "
+                            f"{error}") from None
+
+    def fileno(self):
+        return self._fd
+
+    def read(self):
+        """Frame that the kernel sent; None if there is none."""
+        try:
+            return os.read(self._fd, MAX_FRAME + 1)
+        except BlockingIOError:
+            return None
+
+    def write(self, frame):
+        """Give the kernel a frame of the card. Returns whether it was taken."""
+        try:
+            os.write(self._fd, frame)
+        except OSError as error:  # no room, or the device is down
+            if error.errno not in (errno.EAGAIN, errno.ENOBUFS, errno.EIO, errno.EINVAL):
+                raise
+            return False
+        return True
+
+    def close(self):
+        os.close(self._fd)
+
+
+class UdpLink:
+    """A UDP socket whose datagrams are the UDP payloads of the card's frames.
+
+    Each datagram that arrives is put into a frame from its sender's address and port to the card's
+    address and port 4791, its CRC as it is. Of each frame of the card the datagram is sent to the
+    frame's address and port, with the CRC as if it came from port 4791 of the card: its source port
+    is lost here. A frame whose CRC is wrong, or that is no packet, is dropped.
+
+    Parameters
+    ----------
+    socket : socket.socket
+        Bound.
+    nic : Nic
+
+    Attributes
+    ----------
+    through : "udp"
+    mac : None
+    ip : str
+    window : int
+        A quarter of the socket's receive buffer.
+    """
+
+    through = "udp"
+    mac = None
+
+    def __init__(self, socket_, nic):
+        self._socket = socket_
+        socket_.setblocking(False)
+        socket_.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+        self.ip = socket_.getsockname()[0]
+        self.window = max(1 << 14,
+                          socket_.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 4)
+        self._card = wire.Station(nic.mac, nic.ip)
+
+    def fileno(self):
+        return self._socket.fileno()
+
+    def read(self):
+        """A datagram as a frame; None if there is none."""
+        try:
+            data, (ip, port) = self._socket.recvfrom(MAX_FRAME)
+        except BlockingIOError:
+            return None
+        except ConnectionError:  # the kernel reports an earlier datagram that nobody wanted
+            return b""
+        return wire.encapsulate(data, wire.Station(station_mac(ip), ip, port), self._card)
+
+    def write(self, frame):
+        """Send a frame's datagram. Returns whether there was one, and room for it."""
+        try:
+            packet = wire.from_frame(frame)
+        except wire.PacketError:
+            return False
+        end = ETHERNET.size + IPV4.unpack(frame[ETHERNET.size:])["length"]
+        to = packet.destination.ip, packet.destination.port
+        data = wire.seal(bytes(frame[BEHIND:end]), (packet.source.ip, ROCE_PORT), to)
+        try:
+            self._socket.sendto(data, to)
+        except OSError:  # no room, or no way to that address
+            return False
+        return True
+
+    def close(self):
+        self._socket.close()
+
+
+class _Connection:
+    """A control connection, and its queue pair once there is one."""
+
+    def __init__(self, socket_, address):
+        self.socket, self.address = socket_, address
+        self.lines = Lines(Setup.attachment)
+        self.queue_pair = None
+        self.unsent = bytearray()
+        self.ending = False  # closed as soon as everything is sent
+
+
+class Server:
+    """Brings frames to a card, and opens its queue pairs for clients, in one thread.
+
+    Parameters
+    ----------
+    nic : Nic
+    link : TapLink or UdpLink
+    listener : socket.socket
+        Listening, for control connections.
+    output : path, optional
+        Folder for results in host memory, ``<queue pair>-<request>.npy``.
+    rate : float
+        Bytes a second that are sent at most, so that the clients' buffers hold them.
+    log
+        Function of a line of text.
+
+    Attributes
+    ----------
+    counts : collections.Counter
+        ``connections``, ``refused``, ``frames_in``, ``frames_out``, ``frames_dropped``,
+        ``received`` (results in host memory).
+    """
+
+    def __init__(self, nic, link, listener, *, output=None, rate=RATE, log=print):
+        self.nic, self.link, self.listener = nic, link, listener
+        self.output, self.rate, self.log = output, rate, log
+        self.counts = collections.Counter()
+        self._connections = set()
+        self._owners = {}
+        self._frames = collections.deque()
+        self._allowance, self._filled = 1 << 16, time.monotonic()
+        self._stopping = False
+        self._wake, self._waker = socket.socketpair()
+        for one in listener, self._wake, self._waker:
+            one.setblocking(False)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(listener, selectors.EVENT_READ, self._accept)
+        self._selector.register(link, selectors.EVENT_READ, None)
+        self._selector.register(self._wake, selectors.EVENT_READ, lambda: self._wake.recv(64))
+
+    @classmethod
+    def udp(cls, nic, host="127.0.0.1", port=0, **options):
+        """A server at a UDP port, and at the TCP port of the same number.
+
+        Parameters
+        ----------
+        nic : Nic
+        host : str
+        port : int
+            0: any that is free.
+        **options
+            Of :class:`Server`.
+        """
+        datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        listener = None
+        try:
+            datagrams.bind((host, port))
+            listener = socket.create_server(datagrams.getsockname())
+            return cls(nic, UdpLink(datagrams, nic), listener, **options)
+        except BaseException:
+            datagrams.close()
+            if listener is not None:
+                listener.close()
+            raise
+
+    @classmethod
+    def tap(cls, nic, link, port, **options):
+        """A server at a TAP device, with control at a TCP port of the host's side."""
+        return cls(nic, link, socket.create_server((link.ip, port)), **options)
+
+    @property
+    def address(self):
+        """(host, port) of the control connections."""
+        return self.listener.getsockname()
+
+    # The loop
+
+    def stop(self):
+        """Have :meth:`run` return. May be called from any thread, and from a signal handler."""
+        self._stopping = True
+        try:
+            self._waker.send(b"s")
+        except OSError:  # it will look soon, or has ended
+            pass
+
+    def run(self):
+        """Serve until :meth:`stop`; then close everything but the card."""
+        try:
+            while not self._stopping:
+                self._turn()
+        finally:
+            self._end()
+
+    def _turn(self):
+        for key, mask in self._selector.select(self._patience()):
+            if isinstance(key.data, _Connection):
+                if key.data in self._connections:
+                    self._attend(key.data, mask)
+            elif key.data:
+                key.data()
+        frames = self._arrived()
+        if frames or self.nic.busy():
+            self._frames.extend(self.nic.exchange(frames, BUDGET))
+        for result in self.nic.receive():
+            self._keep(result)
+        self._send()
+
+    def _patience(self):
+        """Seconds for which there is nothing to do without a socket."""
+        if self.nic.busy():
+            return 0
+        return (BURST * 64) / self.rate if self._frames else None
+
+    def _arrived(self):
+        frames = []
+        while len(frames) < BURST and (frame := self.link.read()) is not None:
+            if len(frame) > MAX_FRAME or not frame:
+                self.counts["frames_dropped"] += 1
+                continue
+            frames.append(frame)
+        self.counts["frames_in"] += len(frames)
+        return frames
+
+    def _send(self):
+        now = time.monotonic()
+        self._allowance = min(1 << 16, self._allowance + (now - self._filled) * self.rate)
+        self._filled = now
+        for _ in range(BURST):
+            if not self._frames or self._allowance <= 0:
+                break
+            frame = self._frames.popleft()
+            self._allowance -= len(frame)
+            sent = self.link.write(frame)
+            self.counts["frames_out" if sent else "frames_dropped"] += 1
+
+    def _end(self):
+        for connection in list(self._connections):
+            self._close(connection)
+        self._selector.close()
+        for one in self.listener, self.link, self._wake, self._waker:
+            one.close()
+        counts = {**self.counts, **self.nic.counters()}
+        self.log("counters: " + ", ".join(f"{name} {value}" for name, value in counts.items()))
+
+    # Control connections
+
+    def _accept(self):
+        try:
+            socket_, address = self.listener.accept()
+        except OSError:  # it went away again, or no file descriptor is left
+            return
+        socket_.setblocking(False)
+        socket_.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection = _Connection(socket_, address)
+        self._connections.add(connection)
+        self.counts["connections"] += 1
+        self._selector.register(socket_, selectors.EVENT_READ, connection)
+
+    def _attend(self, connection, mask):
+        if mask & selectors.EVENT_WRITE:
+            self._say(connection, b"")
+        if mask & selectors.EVENT_READ and connection in self._connections:
+            try:
+                data = connection.socket.recv(1 << 16)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            if not data:
+                self._close(connection)
+            elif not connection.ending:
+                self._hear(connection, data)
+
+    def _hear(self, connection, data):
+        try:
+            for fields, attachment in connection.lines.feed(data):
+                if connection.queue_pair is not None:
+                    raise ControlError("Connection must ask for one queue pair, not for two")
+                self._open(connection, Setup.decode(fields, attachment))
+        except (HeadraceError, ValueError, ImportError) as error:
+            self.counts["refused"] += 1
+            self.log(f"refused {connection.address[0]}:{connection.address[1]}: {error}")
+            connection.ending = True
+            self._say(connection, line({"error": str(error)}))
+
+    def _open(self, connection, setup):
+        reply = setup.reply
+        if isinstance(reply, wire.Station) and reply.mac is None:
+            reply = wire.Station(self.link.mac or station_mac(reply.ip), reply.ip, reply.port)
+        queue_pair = self.nic.listen(setup.work, reply=reply, queue_pair=setup.queue_pair,
+                                     check=setup.check)
+        connection.queue_pair = queue_pair
+        self._owners[queue_pair] = connection
+        to = ("the sender" if reply == "sender" else "host memory" if reply is None
+              else f"{reply.ip}:{reply.port}")
+        self.log(f"queue pair {queue_pair:#x} opened for {connection.address[0]}:"
+                 f"{connection.address[1]}: {type(setup.work).__name__}, results to {to}")
+        self._say(connection, Answer(
+            queue_pair, self.nic.mac, self.nic.ip, ROCE_PORT, self.link.through,
+            self.nic.segment, self.nic.most_message, self.nic.most_result,
+            self.link.window).encode())
+
+    def _say(self, connection, data):
+        """Send bytes, now or later; close what is broken, or has heard all it will hear."""
+        connection.unsent += data
+        try:
+            while connection.unsent:
+                del connection.unsent[:connection.socket.send(connection.unsent)]
+        except BlockingIOError:
+            if len(connection.unsent) > MOST_UNSENT:
+                self._close(connection)
+                return
+        except OSError:
+            self._close(connection)
+            return
+        if connection.ending and not connection.unsent:
+            self._close(connection)
+            return
+        self._selector.modify(
+            connection.socket, selectors.EVENT_READ
+            | (selectors.EVENT_WRITE if connection.unsent else 0), connection)
+
+    def _close(self, connection):
+        self._connections.discard(connection)
+        self._selector.unregister(connection.socket)
+        try:
+            # What came and was not read would turn the close into a reset, which takes the error
+            # message away from the client.
+            connection.socket.shutdown(socket.SHUT_WR)
+            while connection.socket.recv(1 << 16):
+                pass
+        except OSError:
+            pass
+        connection.socket.close()
+        if connection.queue_pair is not None:
+            del self._owners[connection.queue_pair]
+            self.nic.unlisten(connection.queue_pair)
+            self.log(f"queue pair {connection.queue_pair:#x} closed")
+
+    # Results in host memory
+
+    def _keep(self, result):
+        self.counts["received"] += 1
+        fields = {"received": result.request, "status": int(result.status),
+                  "detail": int(result.detail), "cycles": result.cycles}
+        name = ""
+        if result.array is not None:
+            fields |= {"dtype": str(result.array.dtype), "shape": list(result.array.shape)}
+            if self.output is not None:
+                name = f"{result.queue_pair:x}-{result.request}.npy"
+                np.save(os.path.join(self.output, name), result.array)
+                fields["file"] = name
+        self.log(f"queue pair {result.queue_pair:#x} request {result.request} from "
+                 f"{result.peer.ip}: {result.status.name} {fields.get('dtype', '')} "
+                 f"{'x'.join(map(str, fields.get('shape', [])))} {name}".rstrip())
+        owner = self._owners.get(result.queue_pair)
+        if owner is not None:
+            self._say(owner, line(fields))
+
+
+def until_signal(server):
+    """Run a server until SIGINT or SIGTERM."""
+    before = {number: signal.signal(number, lambda *_: server.stop())
+              for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        server.run()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
