@@ -402,19 +402,20 @@ class Server:
             self.link.window).encode())
 
     def _say(self, connection, data):
-        """Send bytes, now or later; close what is broken, or has heard all it will hear."""
+        """Send bytes, now or later; close what is broken."""
         connection.unsent += data
         try:
             while connection.unsent:
                 del connection.unsent[:connection.socket.send(connection.unsent)]
+            if connection.ending:
+                # Closing with bytes unread would reset the connection, which may take the message
+                # away from the client. So the client closes first.
+                connection.socket.shutdown(socket.SHUT_WR)
         except BlockingIOError:
             if len(connection.unsent) > MOST_UNSENT:
                 self._close(connection)
                 return
         except OSError:
-            self._close(connection)
-            return
-        if connection.ending and not connection.unsent:
             self._close(connection)
             return
         self._selector.modify(
@@ -424,14 +425,6 @@ class Server:
     def _close(self, connection):
         self._connections.discard(connection)
         self._selector.unregister(connection.socket)
-        try:
-            # What came and was not read would turn the close into a reset, which takes the error
-            # message away from the client.
-            connection.socket.shutdown(socket.SHUT_WR)
-            while connection.socket.recv(1 << 16):
-                pass
-        except OSError:
-            pass
         connection.socket.close()
         if connection.queue_pair is not None:
             del self._owners[connection.queue_pair]
