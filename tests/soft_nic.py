@@ -15,7 +15,8 @@ from headrace import reference, wire
 from headrace.errors import CardError
 from headrace.hashing import HashingRecipe
 from headrace.hw.status import Detail, Status
-from headrace.hw.wire.headers import ROCE_PORT
+from headrace.hw.wire.headers import (
+    ARP, ETHERNET, MIN_FRAME, ROCE_PORT, EtherType, Protocol)
 from headrace.nic import Nic, Received
 from headrace.recipe import Recipe
 from headrace.results import array_of
@@ -84,7 +85,12 @@ class SoftNic(Nic):
         return dict(self.counted)
 
     def exchange(self, frames, budget):
+        out = []
         for frame in self._disturbed(frames):
+            neighbourly = self._arp(frame) or self._echo(frame)
+            if neighbourly:
+                out.append(neighbourly)
+                continue
             try:
                 packet = wire.from_frame(frame, check=False)
                 _, _, check, _ = self.open[packet.queue_pair]
@@ -102,7 +108,6 @@ class SoftNic(Nic):
             message = self.reassembler.feed(packet)
             if message is not None and not self.deaf:
                 self.messages.append(message)
-        out = []
         for _ in range(min(self.each, len(self.messages))):
             message = self.messages.popleft()
             if message.queue_pair in self.open:
@@ -118,6 +123,33 @@ class SoftNic(Nic):
             if len(out) > 1 and self.rng.random() < exchange_rate:
                 out[-2:] = out[:-3:-1]
         return out
+
+    def _arp(self, frame):
+        """Answer to an ARP request for this address, or None."""
+        if ETHERNET.unpack(frame)["type"] != EtherType.ARP:
+            return None
+        fields = ARP.unpack(frame[ETHERNET.size:])
+        mac, ip = wire.Station(self.mac, self.ip).numbers
+        if fields["operation"] != 1 or fields["target_ip"] != ip:
+            return None
+        self.counted["ARP_ANSWERED"] += 1
+        fields |= dict(operation=2, target_mac=fields["sender_mac"], sender_mac=mac,
+                       target_ip=fields["sender_ip"], sender_ip=ip)
+        return (ETHERNET.pack(destination=fields["target_mac"], source=mac, type=EtherType.ARP)
+                + ARP.pack(**fields)).ljust(MIN_FRAME, b"\0")
+
+    def _echo(self, frame):
+        """Answer to an ICMP echo request, or None."""
+        if frame[12:14] != b"\x08\x00" or frame[23] != Protocol.ICMP or frame[34] != 8:
+            return None
+        self.counted["ECHO_ANSWERED"] += 1
+        body = bytearray(frame[34:])
+        body[0] = 0
+        # The type went from 8 to 0, so the sum of the complements goes up by 0x800.
+        total = int.from_bytes(body[2:4], "big") + 0x800
+        body[2:4] = ((total & 0xffff) + (total >> 16)).to_bytes(2, "big")
+        return (frame[6:12] + frame[0:6] + frame[12:26] + frame[30:34] + frame[26:30]
+                + bytes(body))
 
     def _answer(self, message):
         work, reply, _, sender = self.open[message.queue_pair]

@@ -12,6 +12,7 @@ import functools
 import itertools
 import select
 import socket
+import sys
 import threading
 import time
 
@@ -163,7 +164,8 @@ class Channel:
         try:
             # Not connected, and never fragmented: then Linux sends identification 0, which the CRC
             # covers. The kernel cuts the buffers to what it allows.
-            udp.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO)
+            if sys.platform == "linux":
+                udp.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO)
             for option in socket.SO_RCVBUF, socket.SO_SNDBUF:
                 udp.setsockopt(socket.SOL_SOCKET, option, 1 << 22)
             udp.bind((here, 0))

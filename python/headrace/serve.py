@@ -21,14 +21,15 @@ from headrace.hw.wire.headers import (
     ETHERNET, IPV4, MAX_FRAME, ROCE_PORT, UDP)
 
 
-__all__ = ["TapLink", "UdpLink", "Server", "station_mac", "until_signal"]
+__all__ = ["TapLink", "UdpLink", "Server", "neighbour", "station_mac",
+           "until_signal"]
 
 
 #: Cycles that the card runs between two looks at the sockets.
 BUDGET = 20_000
 #: Frames that are taken, or sent, between two looks at the card.
 BURST = 64
-#: Bytes a second that are sent to clients, unless told otherwise.
+#: Bytes a second that are sent to clients, unless told otherwise: what Python clients take.
 RATE = 64_000_000
 #: Bytes of unsent lines at which a control connection is given up.
 MOST_UNSENT = 1 << 20
@@ -44,6 +45,12 @@ SIOCSIFADDR, SIOCSIFNETMASK, SIOCSIFMTU, SIOCGIFHWADDR = 0x8916, 0x891C, 0x8922,
 def station_mac(ip):
     """A locally administered MAC address for a station that has none, from its IPv4 address."""
     return (b"\x02\x00" + socket.inet_aton(ip)).hex(":")
+
+
+def neighbour(ip):
+    """The IPv4 address below a card's, or above, for the host's side: 10.0.0.1 of 10.0.0.2."""
+    address = ipaddress.IPv4Address(ip)
+    return str(address - 1 if int(address) % 256 > 1 else address + 1)
 
 
 class TapLink:
@@ -378,11 +385,14 @@ class Server:
                 if connection.queue_pair is not None:
                     raise ControlError("Connection must ask for one queue pair, not for two")
                 self._open(connection, Setup.decode(fields, attachment))
-        except (HeadraceError, ValueError, ImportError) as error:
+        except Exception as error:  # whatever is wrong with one client's wishes, the others go on
+            known = isinstance(error, (HeadraceError, ValueError, ImportError))
+            text = str(error) if known else f"{type(error).__name__}: {error}"
             self.counts["refused"] += 1
-            self.log(f"refused {connection.address[0]}:{connection.address[1]}: {error}")
+            self.log(f"refused {connection.address[0]}:{connection.address[1]}: {text}")
+            self._release(connection)
             connection.ending = True
-            self._say(connection, line({"error": str(error)}))
+            self._say(connection, line({"error": text}))
 
     def _open(self, connection, setup):
         reply = setup.reply
@@ -426,10 +436,15 @@ class Server:
         self._connections.discard(connection)
         self._selector.unregister(connection.socket)
         connection.socket.close()
+        self._release(connection)
+
+    def _release(self, connection):
+        """Close a connection's queue pair, if it has one."""
         if connection.queue_pair is not None:
-            del self._owners[connection.queue_pair]
-            self.nic.unlisten(connection.queue_pair)
-            self.log(f"queue pair {connection.queue_pair:#x} closed")
+            queue_pair, connection.queue_pair = connection.queue_pair, None
+            del self._owners[queue_pair]
+            self.nic.unlisten(queue_pair)
+            self.log(f"queue pair {queue_pair:#x} closed")
 
     # Results in host memory
 
