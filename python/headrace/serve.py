@@ -342,10 +342,11 @@ class Server:
             self.counts["frames_out" if sent else "frames_dropped"] += 1
 
     def _end(self):
+        self.listener.close()  # first: whoever loses a connection is not to find another one here
         for connection in list(self._connections):
             self._close(connection)
         self._selector.close()
-        for one in self.listener, self.link, self._wake, self._waker:
+        for one in self.link, self._wake, self._waker:
             one.close()
         counts = {**self.counts, **self.nic.counters()}
         self.log("counters: " + ", ".join(f"{name} {value}" for name, value in counts.items()))

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The control protocol: what is said is understood, and nonsense gets a clear answer."""
 
+import dataclasses
 import json
 import random
 import re
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -51,6 +53,29 @@ def test_answers():
     assert Answer.decode(fields | {"later": "more"}) == answer
     with pytest.raises(ControlError, match="^The server refuses: no$"):
         Answer.decode({"error": "no"})
+
+
+def test_documented_lines():
+    text = (Path(__file__).resolve().parents[2] / "docs" / "network.md").read_text()
+    seen = {"setups": 0, "answers": 0, "errors": 0, "results": 0}
+    for block in re.findall(r"```json\n(.*?)```", text, re.DOTALL):
+        for fields, _ in Lines().feed(block.encode()):
+            if "version" in fields:
+                assert Setup.decode(fields)
+                seen["setups"] += 1
+            elif "error" in fields:
+                with pytest.raises(ControlError, match="Kind must be one of"):
+                    Answer.decode(fields)
+                seen["errors"] += 1
+            elif "received" in fields:
+                assert (fields["status"] == 0) == ("shape" in fields)
+                seen["results"] += 1
+            else:
+                assert line(fields) == Answer.decode(fields).encode()
+                seen["answers"] += 1
+    assert seen == {"setups": 4, "answers": 1, "errors": 1, "results": 2}
+    for fields in dataclasses.fields(Answer):
+        assert f"`{fields.name}`" in text
 
 
 @pytest.mark.parametrize("wrong, message", [
