@@ -195,6 +195,21 @@ class UdpLink:
         self._socket.close()
 
 
+def _same_port(host, port, tries=16):
+    """A TCP listener and a UDP socket at one port; with port 0 at one that both have free."""
+    listener = socket.create_server((host, port))
+    datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        datagrams.bind(listener.getsockname())
+    except OSError:
+        datagrams.close()
+        listener.close()
+        if port or tries == 1:
+            raise
+        return _same_port(host, port, tries - 1)
+    return listener, datagrams
+
+
 class _Connection:
     """A control connection, and its queue pair once there is one."""
 
@@ -259,17 +274,8 @@ class Server:
         **options
             Of :class:`Server`.
         """
-        datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        listener = None
-        try:
-            datagrams.bind((host, port))
-            listener = socket.create_server(datagrams.getsockname())
-            return cls(nic, UdpLink(datagrams, nic), listener, **options)
-        except BaseException:
-            datagrams.close()
-            if listener is not None:
-                listener.close()
-            raise
+        listener, datagrams = _same_port(host, port)
+        return cls(nic, UdpLink(datagrams, nic), listener, **options)
 
     @classmethod
     def tap(cls, nic, link, port, **options):

@@ -82,6 +82,18 @@ def test_addresses():
     assert [neighbour(ip) for ip in ("10.0.0.2", "10.0.0.1")] == ["10.0.0.1", "10.0.0.2"]
 
 
+def test_a_port_that_is_taken():
+    """By UDP alone: an error, unless any port will do."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        with pytest.raises(OSError, match="in use"):
+            Server.udp(SoftNic(), *taken.getsockname())
+    with serving() as (server, _):
+        port = server.address[1]
+        assert server.link.fileno() >= 0 and port == socket.socket(
+            fileno=os.dup(server.link.fileno())).getsockname()[1]
+
+
 def test_cards_by_name():
     assert isinstance(open_nic("soft_nic:SoftNic", ip="10.1.2.3"), SoftNic)
     for name in "nothing:Nic", "soft_nic:Nothing", "soft_nic", "":
