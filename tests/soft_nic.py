@@ -44,15 +44,23 @@ class SoftNic(Nic):
         It takes no message.
     transient : int
         Requests that are answered ``LOST`` before the first one is done.
+    forgotten : int
+        Requests that are not answered at all before the first one is.
+
+    Attributes
+    ----------
+    deepest : int
+        Most messages that waited.
     """
 
     most_message, most_result = 1 << 20, 1 << 22
 
     def __init__(self, mac="02:00:00:00:12:34", ip="10.77.0.2", *, segment=1024, queues=16,
                  loss=0.0, duplication=0.0, exchange_rate=0.0, seed=1, each=4, deaf=False,
-                 transient=0):
+                 transient=0, forgotten=0):
         self.mac, self.ip, self.segment = mac, ip, segment
         self.queues, self.each, self.deaf, self.transient = queues, each, deaf, transient
+        self.forgotten, self.deepest = forgotten, 0
         self.faults = loss, duplication, exchange_rate
         self.rng = random.Random(seed)
         self.open = {}
@@ -106,8 +114,11 @@ class SoftNic(Nic):
                 continue
             self.counted["PACKET"] += 1
             message = self.reassembler.feed(packet)
-            if message is not None and not self.deaf:
+            if message is not None and self.forgotten:
+                self.forgotten -= 1
+            elif message is not None and not self.deaf:
                 self.messages.append(message)
+                self.deepest = max(self.deepest, len(self.messages))
         for _ in range(min(self.each, len(self.messages))):
             message = self.messages.popleft()
             if message.queue_pair in self.open:

@@ -420,8 +420,8 @@ def parser():
                       help="results go to another station (default port: 4791)")
     sub.add_argument("--mtu", type=int, default=1500, metavar="BYTES",
                      help="longest IPv4 packet that is sent (default: 1500)")
-    sub.add_argument("--timeout", type=float, default=5.0, metavar="SECONDS",
-                     help="without any answer, until requests are sent again (default: 5)")
+    sub.add_argument("--timeout", type=float, default=10.0, metavar="SECONDS",
+                     help="without any answer, until requests are sent again (default: 10)")
     sub.add_argument("--retries", type=int, default=5, metavar="N",
                      help="times that a request is sent again (default: 5)")
     sub.add_argument("--window", type=int, default=32, metavar="N",

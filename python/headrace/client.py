@@ -37,7 +37,7 @@ __all__ = ["Client", "Channel"]
 #: order in which requests end, so a few are no sign of loss.
 OVERTAKEN = 16
 #: Most times by which the patience for an answer grows.
-PATIENCE = 4
+PATIENCE = 2
 #: Datagrams sent or received between two looks at the other direction.
 BURST = 32
 #: Statuses that another attempt may better.
@@ -100,7 +100,7 @@ class Channel:
 
     _numbers = itertools.count(1)
 
-    def __init__(self, address, work, *, reply="sender", mtu=1500, timeout=5.0, retries=5,
+    def __init__(self, address, work, *, reply="sender", mtu=1500, timeout=10.0, retries=5,
                  window=32, window_bytes=1 << 20, check=True, counts=None):
         overhead = IPV4.size + UDP.size + BTH.size + IMMEDIATE.size + ICRC_BYTES
         most = MAX_FRAME - HEADER_BYTES - IMMEDIATE.size - ICRC_BYTES + overhead

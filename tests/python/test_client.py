@@ -200,6 +200,28 @@ def test_lost_at_the_card_is_sent_again():
         assert card.counters()["sent"] == 3
 
 
+def test_overtaken_is_sent_again():
+    """A request that is lost among others does not wait for the timeout."""
+    files = [picture(n) for n in range(40)]
+    with serving(SoftNic(forgotten=2)) as there, joined(there, timeout=60) as card:
+        begun = time.monotonic()
+        batch = card.image(**TINY)(files)
+        assert time.monotonic() - begun < 10
+        np.testing.assert_array_equal(batch, hr.open("cpu").image(**TINY)(files))
+        counters = card.counters()
+    assert counters["lost"] == counters["retried"] == 2 and counters["duplicates"] == 0
+
+
+@pytest.mark.parametrize("window, deepest", [
+    (dict(window=3), 3), (dict(window_bytes=1), 1), ({}, 32)])
+def test_window(window, deepest):
+    files = [picture(0)] * 40
+    with serving(SoftNic(each=1)) as there, joined(there, timeout=5, **window) as card:
+        card.image(**TINY)(files)
+        assert card.counters()["sent"] == 40
+    assert there[0].nic.deepest <= deepest and (deepest < 32 or there[0].nic.deepest > 3)
+
+
 @pytest.mark.parametrize("fallback", ["cpu", "raise"])
 def test_silence_is_an_error(fallback):
     with serving(SoftNic(deaf=True)) as there, \

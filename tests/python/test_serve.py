@@ -3,6 +3,7 @@
 
 import importlib.util
 
+import io
 import os
 import re
 import signal
@@ -11,6 +12,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +79,19 @@ def test_damage_on_the_way():
             assert server.counts["frames_dropped"] == 1
 
 
+def test_rate():
+    """What is sent to clients is spread over time."""
+    data = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(data, "JPEG")
+    with serving(SoftNic(segment=4096), rate=1e6) as (server, _), \
+            Client(*server.address, timeout=5) as card:
+        begun = time.monotonic()
+        card.image(resize=(100, 100))([data.getvalue()] * 16)
+        # 480,000 bytes, of which 65,536 may go at once.
+        assert time.monotonic() - begun > 0.4
+        assert card.counters()["lost"] == 0
+
+
 def test_addresses():
     assert station_mac("10.0.0.2") == "02:00:0a:00:00:02"
     assert [neighbour(ip) for ip in ("10.0.0.2", "10.0.0.1")] == ["10.0.0.1", "10.0.0.2"]
@@ -89,9 +104,7 @@ def test_a_port_that_is_taken():
         with pytest.raises(OSError, match="in use"):
             Server.udp(SoftNic(), *taken.getsockname())
     with serving() as (server, _):
-        port = server.address[1]
-        assert server.link.fileno() >= 0 and port == socket.socket(
-            fileno=os.dup(server.link.fileno())).getsockname()[1]
+        assert server.link._socket.getsockname() == server.address
 
 
 def test_cards_by_name():
