@@ -42,6 +42,8 @@ PATIENCE = 2
 BURST = 32
 #: Statuses that another attempt may better.
 TRANSIENT = Status.LOST, Status.NO_ROOM
+#: Seconds for which the server may see to the last requests.
+PARTING = 15.0
 #: Channels that a client keeps.
 CHANNELS = 8
 
@@ -183,7 +185,18 @@ class Channel:
         return self._broken
 
     def close(self):
-        """Close the queue pair and the sockets."""
+        """Close the queue pair and the sockets.
+
+        If results go to another station, it waits until the card has seen to the requests.
+        """
+        if isinstance(self.reply, wire.Station):
+            try:
+                self._control.shutdown(socket.SHUT_WR)
+                self._control.settimeout(PARTING)
+                while self._control.recv(1 << 16):
+                    pass
+            except OSError:  # it has gone already, or takes its time
+                pass
         self._control.close()
         self._udp.close()
 

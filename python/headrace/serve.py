@@ -31,6 +31,8 @@ BUDGET = 20_000
 BURST = 64
 #: Bytes a second that are sent to clients, unless told otherwise: what Python clients take.
 RATE = 64_000_000
+#: Seconds for which a client's requests are seen to after it has left, if results go elsewhere.
+LINGER = 10.0
 #: Bytes of unsent lines at which a control connection is given up.
 MOST_UNSENT = 1 << 20
 
@@ -218,7 +220,9 @@ class _Connection:
         self.lines = Lines(Setup.attachment)
         self.queue_pair = None
         self.unsent = bytearray()
-        self.ending = False  # closed as soon as everything is sent
+        self.replies = True  # results go to the sender
+        self.ending = False  # nothing it says is heard any more
+        self.leaving = None  # time at which it is closed at the latest
 
 
 class Server:
@@ -318,10 +322,12 @@ class Server:
         for result in self.nic.receive():
             self._keep(result)
         self._send()
+        self._part(not frames and not self.nic.busy() and not self._frames)
 
     def _patience(self):
         """Seconds for which there is nothing to do without a socket."""
-        if self.nic.busy():
+        if self.nic.busy() or any(connection.leaving is not None and not connection.unsent
+                                  for connection in self._connections):
             return 0
         return (BURST * 64) / self.rate if self._frames else None
 
@@ -380,9 +386,10 @@ class Server:
             except BlockingIOError:
                 return
             except OSError:
-                data = b""
-            if not data:
                 self._close(connection)
+                return
+            if not data:
+                self._leave(connection)
             elif not connection.ending:
                 self._hear(connection, data)
 
@@ -407,7 +414,7 @@ class Server:
             reply = wire.Station(self.link.mac or station_mac(reply.ip), reply.ip, reply.port)
         queue_pair = self.nic.listen(setup.work, reply=reply, queue_pair=setup.queue_pair,
                                      check=setup.check)
-        connection.queue_pair = queue_pair
+        connection.queue_pair, connection.replies = queue_pair, reply == "sender"
         self._owners[queue_pair] = connection
         to = ("the sender" if reply == "sender" else "host memory" if reply is None
               else f"{reply.ip}:{reply.port}")
@@ -435,13 +442,40 @@ class Server:
         except OSError:
             self._close(connection)
             return
-        self._selector.modify(
-            connection.socket, selectors.EVENT_READ
-            | (selectors.EVENT_WRITE if connection.unsent else 0), connection)
+        self._watch(connection)
+
+    def _watch(self, connection):
+        """Wait for what a connection can still do."""
+        events = ((selectors.EVENT_READ if connection.leaving is None else 0)
+                  | (selectors.EVENT_WRITE if connection.unsent else 0))
+        watched = connection.socket in self._selector.get_map()
+        if watched and events:
+            self._selector.modify(connection.socket, events, connection)
+        elif watched:
+            self._selector.unregister(connection.socket)
+        elif events:
+            self._selector.register(connection.socket, events, connection)
+
+    def _leave(self, connection):
+        """The client says no more: close, but see to its requests if results go elsewhere."""
+        if connection.queue_pair is None or connection.replies:
+            self._close(connection)
+        else:
+            connection.leaving = time.monotonic() + LINGER
+            self._watch(connection)
+
+    def _part(self, idle):
+        """Close the connections of those who have left, when the card is idle, or in the end."""
+        now = time.monotonic()
+        for connection in [connection for connection in self._connections
+                           if connection.leaving is not None]:
+            if idle and not connection.unsent or now >= connection.leaving:
+                self._close(connection)
 
     def _close(self, connection):
         self._connections.discard(connection)
-        self._selector.unregister(connection.socket)
+        if connection.socket in self._selector.get_map():
+            self._selector.unregister(connection.socket)
         connection.socket.close()
         self._release(connection)
 
