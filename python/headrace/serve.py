@@ -476,8 +476,8 @@ class Server:
         self._connections.discard(connection)
         if connection.socket in self._selector.get_map():
             self._selector.unregister(connection.socket)
+        self._release(connection)  # first: a client that waits for the end finds it done
         connection.socket.close()
-        self._release(connection)
 
     def _release(self, connection):
         """Close a connection's queue pair, if it has one."""

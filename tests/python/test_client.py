@@ -290,6 +290,35 @@ def test_other_ends():
             assert got[number] == array.tobytes()
 
 
+def test_those_who_leave_are_seen_to():
+    """Requests are done although the client closed before the card came to them."""
+    files = [picture(n) for n in range(8)]
+    with serving(SoftNic(each=1)) as there, \
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as elsewhere:
+        elsewhere.bind(("127.0.0.1", 0))
+        with joined(there, timeout=2) as card:
+            numbers = card.forward(Recipe(**TINY), files,
+                                   wire.Station(None, *elsewhere.getsockname()))
+        assert not there[0].nic.open
+        assembler, got = wire.Reassembler(), []
+        while len(got) < 8 and select.select([elsewhere], [], [], 2)[0]:
+            message = assembler.feed(wire.from_datagram(elsewhere.recv(9000)))
+            got += [message.immediate] if message else []
+        assert got == numbers
+
+
+def test_answers_that_come_twice():
+    with serving(SoftNic(duplication=1.0)) as there, joined(there, timeout=5) as card:
+        found = [card.hashing_vectorizer(n_features=9, norm=None).transform([text] * 3).toarray()
+                 for text in ("some words", "and some others")]
+        counters = card.counters()
+    assert counters["received"] == counters["sent"] == 6 and counters["lost"] == 0
+    assert counters["duplicates"] > 3
+    for matrix in found:
+        assert (matrix == matrix[0]).all() and matrix.any()
+    assert not np.array_equal(*found)
+
+
 def test_refusals():
     with serving(SoftNic(queues=1)) as there, joined(there, timeout=2) as card:
         card.image(**TINY)(picture(0))
@@ -305,6 +334,9 @@ def test_strangers_are_ignored():
         channel = Channel(there[0].address, Recipe(**TINY), timeout=2)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
             sender = wire.Sender(channel._queue_pair)
+            forged, = wire.response(sender, dict(request=1, status=0, bytes=3), b"bad")
+            stranger.sendto(wire.seal(wire.to_datagram(forged), (there[0].nic.ip, 4791),
+                                      channel._here), channel._here)
             other = wire.Sender(channel._queue_pair + 1)
             fields = dict(request=1, status=0, bytes=3)
             for data in (b"", b"x" * 50,
@@ -313,7 +345,7 @@ def test_strangers_are_ignored():
                 stranger.sendto(data, channel._here)
         (completion, result), = channel.ask([picture(0)])
         assert completion["request"] == 1 and len(result) == 16 * 16 * 3
-        assert channel.counts["damaged"] == 4
+        assert channel.counts["damaged"] == 5
         channel.close()
 
 
