@@ -288,7 +288,7 @@ def send_away(args):
 
 
 def run_server(args):
-    from headrace import serve  # not on every system
+    from headrace import links, serve  # not on every system
 
     options = {name: value for name, value in (
         ("mac", args.mac), ("ip", args.ip and args.ip.partition("/")[0])) if value}
@@ -301,8 +301,8 @@ def run_server(args):
             server = serve.Server.udp(card, *args.udp, **how)
         else:
             prefix = args.ip.partition("/")[2] if args.ip else ""
-            host = args.host_ip or str(serve.neighbour(card.ip))
-            link = serve.TapLink(args.tap, f"{host}/{prefix or 24}", mtu=args.mtu)
+            host = args.host_ip or str(links.neighbour(card.ip))
+            link = links.TapLink(args.tap, f"{host}/{prefix or 24}", mtu=args.mtu)
             server = serve.Server.tap(card, link, args.control, **how)
         host, port = server.address
         print(f"card {card.mac} {card.ip}, {server.link.through}; control at {host}:{port}",

@@ -16,7 +16,8 @@ from PIL import Image
 import headrace as hr
 import vocabulary
 from headrace import wire
-from headrace.client import Channel, Client
+from headrace.channel import Channel
+from headrace.client import Client
 from headrace.control import ControlError
 from headrace.errors import NoAnswer
 from headrace.recipe import Recipe

@@ -24,9 +24,10 @@ import vocabulary
 from headrace import cli, wire
 from headrace.client import Client
 from headrace.hw.status import Status
+from headrace.links import TapLink, neighbour, station_mac
 from headrace.nic import open_nic
 from headrace.recipe import Recipe
-from headrace.serve import Server, TapLink, neighbour, station_mac
+from headrace.serve import Server
 from soft_nic import SoftNic, serving
 
 
