@@ -96,7 +96,8 @@ class Card(abc.ABC):
         -------
         list
             Of each text its columns (ascending) and counts, :class:`Refused` if the card hands it
-            back, or None if scikit-learn is to do it from the start.
+            back, the exception that it failed with, or None if scikit-learn is to do it from the
+            start.
         """
         return [None] * len(items)
 
@@ -111,7 +112,7 @@ class Card(abc.ABC):
         Returns
         -------
         list of ndarray of uint32
-            None for a text that the library is to do.
+            None for a text that the library is to do, or the exception that it failed with.
         """
         return [None] * len(items)
 

@@ -4,7 +4,7 @@
 from headrace.hw.status import Detail, Status
 
 
-__all__ = ["HeadraceError", "CardError", "ItemError"]
+__all__ = ["HeadraceError", "CardError", "ItemError", "NoAnswer"]
 
 
 class HeadraceError(Exception):
@@ -37,3 +37,25 @@ class ItemError(HeadraceError, ValueError):
     def __str__(self):
         where = "" if self.index is None else f"item {self.index}: "
         return f"{where}{self.status.name}: {self.detail.text}"
+
+
+class NoAnswer(HeadraceError, TimeoutError):
+    """An item that a card in the network did not answer, however often it was asked.
+
+    Parameters
+    ----------
+    index : int
+        Position of the item in its batch.
+    times : int
+        How often it was sent.
+    seconds : float
+        From the first time that it was sent to giving up.
+    """
+
+    def __init__(self, index, times, seconds):
+        self.index, self.times, self.seconds = index, times, seconds
+        super().__init__(index, times, seconds)
+
+    def __str__(self):
+        return (f"item {self.index}: no answer in {self.seconds:.1f} s, sent {self.times} times; "
+                f"see whether the server still runs and packets of this size get through")

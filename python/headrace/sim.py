@@ -2,22 +2,22 @@
 """The simulated card: the RTL in this process, driven as a card on a bus would be."""
 
 import collections
-import dataclasses
+import functools
 import threading
 
 import numpy as np
 
 from headrace import _sim
 from headrace.arena import Arena
-from headrace.card import Card, Outcome, Report, check_target
-from headrace.cpu import redo
-from headrace.errors import CardError, ItemError
+from headrace.card import Card, Report
+from headrace.errors import CardError
 from headrace.hashing import Refused
 from headrace.header import image_size
 from headrace.hw.card import registers
 from headrace.hw.card.config import BUS, CONFIGS
 from headrace.hw.card.jobs import COMPLETION, JOB, RECIPE, RECIPE_BYTES, Kind
 from headrace.hw.status import Detail, Status
+from headrace.results import collect_image, settle_images, settle_texts
 from headrace.sim_text import TextWork
 
 
@@ -162,18 +162,7 @@ class SimCard(Card):
             waiting = collections.deque(range(len(items)))
             while waiting:
                 self._round(recipe, items, targets, waiting, outcomes)
-        for n, outcome in enumerate(outcomes):
-            if isinstance(outcome, Report):
-                if self.fallback == "cpu":
-                    outcomes[n] = redo(recipe, items[n], targets[n], status=outcome.status,
-                                       detail=outcome.detail, cycles=outcome.cycles,
-                                       fallback=True)
-                else:
-                    error = ItemError(outcome.status, outcome.detail,
-                                      n if len(items) > 1 else None)
-                    outcomes[n] = Outcome(None, Report(outcome.status, outcome.detail,
-                                                       outcome.cycles, error=error))
-        return outcomes
+        return settle_images(self.fallback, recipe, items, targets, outcomes)
 
     # Texts
 
@@ -183,31 +172,23 @@ class SimCard(Card):
         return self.config.max_ngram
 
     def _hash(self, recipe, items):
-        outcomes = self._do_texts(self._texts.hash, recipe, items)
-        return [Refused(outcome.status, outcome.detail) if isinstance(outcome, Report) else outcome
-                for outcome in outcomes]
+        results, reports = self._do_texts(self._texts.hash, recipe, items)
+        return [Refused(report.status, report.detail) if result is None else result
+                for result, report in zip(results, reports)]
 
     def _tokenize(self, recipe, items):
-        outcomes = self._do_texts(self._texts.tokenize, recipe, items)
-        return [report.error if isinstance(outcome, Report) else outcome
-                for outcome, report in zip(outcomes, self.last)]
+        results, reports = self._do_texts(self._texts.tokenize, recipe, items)
+        return [report.error if result is None else result
+                for result, report in zip(results, reports)]
 
     def _do_texts(self, work, recipe, items):
-        """Results of texts; a Report instead for those that the card handed back."""
+        """Results of texts, None for those that the card handed back; and their reports."""
         with self._lock:
             self._check_open()
             outcomes = work(recipe, items)
-        redone = self.fallback == "cpu"
-        reports = []
-        for n, outcome in enumerate(outcomes):
-            if isinstance(outcome, Report):
-                error = None if redone else ItemError(outcome.status, outcome.detail, n)
-                reports.append(dataclasses.replace(outcome, fallback=redone, error=error))
-            else:
-                outcomes[n], report = outcome
-                reports.append(report)
+        results, reports = settle_texts(self.fallback, outcomes)
         self._note(reports)
-        return outcomes
+        return results, reports
 
     # Images
 
@@ -252,28 +233,8 @@ class SimCard(Card):
             done = completions.get(n)
             if done is None:
                 raise CardError(f"The simulated card lost request {n}")
-            outcomes[n] = self._collect(recipe, done, result, gray, targets[n])
-
-    def _collect(self, recipe, done, address, gray, target):
-        """Outcome of a completion, or a Report of what is wrong."""
-        status, cycles = Status(done["status"]), done["cycles"]
-        if status is not Status.OK:
-            return Report(status, Detail(done["detail"]), cycles)
-        height, width = done["height"], done["width"]
-        shape = (3, height, width) if recipe.layout == "CHW" else (height, width, 3)
-        try:
-            if target is not None:
-                check_target(target, shape[:2] if gray else shape, recipe.element)
-        except ValueError as error:
-            return Outcome(None, Report(cycles=cycles, error=error))
-        array = np.empty(shape, recipe.element) if target is None or gray else target
-        self._rtl.memory.read_into(address, array)
-        if gray:
-            array = np.ascontiguousarray(array[..., 0])
-            if target is not None:
-                target[...] = array
-                array = target
-        return Outcome(array, Report(cycles=cycles))
+            outcomes[n] = collect_image(recipe, done, targets[n], gray,
+                                        functools.partial(self._rtl.memory.read_into, result))
 
 
 def _reopen(open, name, fallback, options):

@@ -13,6 +13,7 @@ from headrace.hw.card.jobs import (
     JOB, TABLE_RECORD, TABLE_RECORD_BYTES, TEXT_RECIPE, Kernel, Kind, TextTable)
 from headrace.hw.status import Detail, Status
 from headrace.hw.text.tables import TableImage
+from headrace.results import features_of, report_of, tokens_of
 
 
 __all__ = ["TextWork"]
@@ -71,18 +72,15 @@ class TextWork:
             words = length // 3 + 1  # two characters and a separator each
             return 8 * min(words * (high - low + 1), limit)
 
-        def collect(raw):
-            pairs = raw.view("<u4").reshape(-1, 2)
-            return pairs[:, 0], pairs[:, 1].view("<i4")
-
         fields = recipe.config(self.config.feature_rows, self.config.max_ngram)
-        return self._work(Kernel.HASHING, fields, self._hashing_tables, items, room, collect)
+        return self._work(Kernel.HASHING, fields, self._hashing_tables, items, room,
+                          features_of)
 
     def tokenize(self, recipe, items):
         """Tokens of each text, or a :class:`Report` of why not."""
         tables = recipe.tables(self.config.wordpiece)
         return self._work(Kernel.WORDPIECE, {}, lambda: self._wordpiece_tables(tables), items,
-                          lambda length: 4 * (2 * length + 1), lambda raw: raw.view("<u4"))
+                          lambda length: 4 * (2 * length + 1), tokens_of)
 
     # Tables and recipes
 
@@ -166,10 +164,8 @@ class TextWork:
         note()
         for n, result in results.items():
             done = completions[n]
-            status = Status(done["status"])
-            if status is Status.OK:
+            outcomes[n] = report_of(done)
+            if outcomes[n].status is Status.OK:
                 raw = np.empty(done["bytes"], np.uint8)
                 self.memory.read_into(result, raw)
-                outcomes[n] = collect(raw), Report(cycles=done["cycles"])
-            else:
-                outcomes[n] = Report(status, Detail(done["detail"]), done["cycles"])
+                outcomes[n] = collect(raw), outcomes[n]

@@ -70,9 +70,40 @@ class HashingVectorizer(text.HashingVectorizer):
         documents = None if isinstance(X, str) or self.card is None else list(X)
         if not documents:  # nothing for the card: as scikit-learn says
             return super().transform(X if documents is None else documents)
+        documents = [self._read(document) for document in documents]
+        features = self._features(documents)
+        for found in features:
+            if isinstance(found, Exception):
+                raise found
+        return self._finish(self._redo(documents, features))
+
+    def each(self, X):
+        """Features of each text for itself, whatever happens to the others.
+
+        Parameters
+        ----------
+        X : list of str or bytes
+            Texts themselves.
+
+        Returns
+        -------
+        list of sparse matrix of shape (1, n_features)
+            The exception of a text that fails stands in its place.
+        """
+        documents = list(X)
+        features = self._features(documents) if documents else []
+        for n, found in enumerate(features):
+            if not isinstance(found, Exception):
+                try:
+                    features[n] = self._finish(self._redo([documents[n]], [found]))
+                except ValueError as error:  # not UTF-8
+                    features[n] = error
+        return features
+
+    def _features(self, documents):
+        """What the card says of each document: columns and counts, an exception, or None."""
         self._validate_ngram_range()
         recipe = self._recipe()
-        documents = [self._read(document) for document in documents]
         payloads = [_payload(document) for document in documents]
         sent = [n for n, payload in enumerate(payloads) if payload is not None]
         features = [None] * len(documents)
@@ -80,8 +111,8 @@ class HashingVectorizer(text.HashingVectorizer):
             if not isinstance(result, Refused):
                 features[n] = result
             elif getattr(self.card, "fallback", "cpu") == "raise":
-                raise ItemError(result.status, result.detail, n)
-        return self._finish(self._redo(documents, features))
+                features[n] = ItemError(result.status, result.detail, n)
+        return features
 
     def _read(self, document):
         """The document itself, where ``input`` says where it is."""

@@ -6,6 +6,7 @@ nothing but UDP sockets. ``docs/packets.md`` draws the formats.
 """
 
 import dataclasses
+import socket
 import struct
 import zlib
 
@@ -21,8 +22,8 @@ from .errors import HeadraceError
 
 __all__ = [
     "PacketError", "Station", "Packet", "Message", "icrc", "segments", "to_frame", "from_frame",
-    "to_datagram", "from_datagram", "Sender", "Reassembler", "request", "response",
-    "from_response",
+    "to_datagram", "from_datagram", "encapsulate", "seal", "sealed", "Sender", "Reassembler",
+    "request", "response", "from_response",
 ]
 
 
@@ -189,20 +190,72 @@ def to_frame(packet, *, identification=0, ttl=64):
     bytes
         At least 60.
     """
-    datagram = to_datagram(packet)
-    source_mac, source_ip = packet.source.numbers
-    mac, ip = packet.destination.numbers
+    frame = encapsulate(to_datagram(packet), packet.source, packet.destination,
+                        identification=identification, ttl=ttl)
+    end = AT_IP + IPV4.unpack(frame[AT_IP:])["length"] - ICRC_BYTES
+    return (frame[:end] + icrc(frame[:end])).ljust(MIN_FRAME, b"\0")
+
+
+def encapsulate(datagram, source, destination, *, identification=0, ttl=64):
+    """Ethernet frame around the payload of a UDP datagram, which is taken as it is.
+
+    Parameters
+    ----------
+    datagram : bytes-like
+    source, destination : Station
+
+    Returns
+    -------
+    bytes
+        At least 60.
+    """
+    source_mac, source_ip = source.numbers
+    mac, ip = destination.numbers
     length = IPV4.size + UDP.size + len(datagram)
     header = bytearray(IPV4.pack(
         version=4, words=IPV4.size // 4, length=length, id=identification, keep=1, ttl=ttl,
         protocol=Protocol.UDP, source=source_ip, destination=ip))
     header[10:12] = checksum(header).to_bytes(2, "big")
-    covered = b"".join((
+    return b"".join((
         ETHERNET.pack(destination=mac, source=source_mac, type=EtherType.IPV4), header,
-        UDP.pack(source=packet.source.port, destination=packet.destination.port,
-                 length=length - IPV4.size),
-        datagram[:-ICRC_BYTES]))
-    return (covered + icrc(covered)).ljust(MIN_FRAME, b"\0")
+        UDP.pack(source=source.port, destination=destination.port, length=length - IPV4.size),
+        datagram)).ljust(MIN_FRAME, b"\0")
+
+
+def _datagram_icrc(datagram, source, destination):
+    """CRC of a datagram without its last four bytes, under the header that cards send."""
+    size = IPV4.size + UDP.size + len(datagram)
+    masked = bytearray(IPV4.size + UDP.size)
+    struct.pack_into(">BBHHHBBH4s4sHHHH", masked, 0, 0x45, 0xff, size, 0, 0x4000, 0xff,
+                     Protocol.UDP, 0xffff, source[0], destination[0], source[1], destination[1],
+                     size - IPV4.size, 0xffff)
+    crc = zlib.crc32(b"\xff" * 8 + masked + datagram[:4] + b"\xff" + datagram[5:BTH.size])
+    return struct.pack("<I", zlib.crc32(memoryview(datagram)[BTH.size:-ICRC_BYTES], crc))
+
+
+def _ends(*ends):
+    return [(socket.inet_aton(ip), port) for ip, port in ends]
+
+
+def seal(datagram, source, destination):
+    """A datagram with the CRC of the frame that it will be in.
+
+    That is known if the sender has IPv4 identification 0, "don't fragment" and no options, as
+    cards do, and as Linux does for unconnected UDP sockets with ``IP_PMTUDISC_DO``.
+
+    Parameters
+    ----------
+    datagram : bytes
+        Its last four bytes are replaced.
+    source, destination : (str, int)
+        IPv4 address and UDP port.
+    """
+    return datagram[:-ICRC_BYTES] + _datagram_icrc(datagram, *_ends(source, destination))
+
+
+def sealed(datagram, source, destination):
+    """Whether a datagram has the CRC that :func:`seal` would give it."""
+    return datagram[-ICRC_BYTES:] == _datagram_icrc(datagram, *_ends(source, destination))
 
 
 def from_frame(frame, *, check=True):

@@ -58,6 +58,20 @@ def test_frames_are_scapys(scapy_frame):
                                       destination=THERE) == packet
 
 
+def test_datagrams_are_sealed_as_frames_are():
+    sender = wire.Sender(0x123456, HERE, THERE, segment=1024)
+    ends = (HERE.ip, HERE.port), (THERE.ip, THERE.port)
+    for payload, immediate in messages():
+        for packet in sender.packets(payload, immediate):
+            datagram = wire.seal(wire.to_datagram(packet), *ends)
+            assert wire.sealed(datagram, *ends) and not wire.sealed(datagram, *ends[::-1])
+            frame = wire.encapsulate(datagram, HERE, THERE)
+            assert frame == wire.to_frame(packet)
+            damaged = bytearray(datagram)
+            damaged[len(datagram) // 2] ^= 1
+            assert not wire.sealed(bytes(damaged), *ends)
+
+
 def test_damage_is_seen():
     rng = random.Random(9)
     frame, = wire.Sender(9, HERE, THERE).frames(rng.randbytes(100), 5)

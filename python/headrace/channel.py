@@ -1,0 +1,444 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A queue pair of a card in the network: requests, answers, and what is lost on the way."""
+
+import collections
+import dataclasses
+import itertools
+import select
+import socket
+import sys
+import time
+
+from headrace import wire
+from headrace.control import Answer, ControlError, Lines, Setup
+from headrace.errors import CardError, NoAnswer
+from headrace.hw.status import Detail, Status
+from headrace.hw.wire.headers import (
+    BTH, HEADER_BYTES, ICRC_BYTES, IMMEDIATE, IPV4, MAX_FRAME, ROCE_PORT, UDP)
+
+
+__all__ = ["Channel"]
+
+
+#: Later requests whose answers overtake a request before it counts as lost. Cards answer in the
+#: order in which requests end, so a few are no sign of loss.
+OVERTAKEN = 16
+#: Most times by which the patience for an answer grows.
+PATIENCE = 2
+#: Datagrams sent or received between two looks at the other direction.
+BURST = 32
+#: Statuses that another attempt may better.
+TRANSIENT = Status.LOST, Status.NO_ROOM
+#: Seconds for which the server may see to the last requests.
+PARTING = 15.0
+
+# Of <linux/in.h>; Python's socket module has no names for them.
+IP_MTU_DISCOVER, IP_PMTUDISC_DO = 10, 2
+
+
+@dataclasses.dataclass
+class _Pending:
+    """A request that is under way."""
+
+    index: int
+    size: int
+    begun: float
+    sent: float = 0.0
+    order: int = 0
+    times: int = 0
+    overtaken: int = 0
+
+
+class Channel:
+    """A queue pair of a card, and the sockets to use it. Its methods are not for several threads.
+
+    Parameters
+    ----------
+    address : (str, int)
+        Of the server's control connections.
+    work : Recipe, HashingRecipe or TokenRecipe
+    reply : "sender", Station or None
+        As of :class:`headrace.control.Setup`.
+    mtu : int
+        Bytes of the longest IPv4 packet that is sent.
+    timeout : float
+        Seconds without any answer after which the oldest requests are sent again.
+    retries : int
+        Times that a request is sent again.
+    window, window_bytes : int
+        Requests, and bytes of them, that are under way at most; one always may be.
+    check : bool
+        Whether both sides look at the CRC of packets.
+    counts : collections.Counter
+        Where to count.
+
+    Attributes
+    ----------
+    answer : Answer
+        What the server granted.
+
+    Raises
+    ------
+    CardError
+        If there is no server.
+    ControlError
+        If it refuses, or speaks otherwise.
+    """
+
+    _numbers = itertools.count(1)
+
+    def __init__(self, address, work, *, reply="sender", mtu=1500, timeout=10.0, retries=5,
+                 window=32, window_bytes=1 << 20, check=True, counts=None):
+        overhead = IPV4.size + UDP.size + BTH.size + IMMEDIATE.size + ICRC_BYTES
+        most = MAX_FRAME - HEADER_BYTES - IMMEDIATE.size - ICRC_BYTES + overhead
+        if not overhead + 64 <= mtu <= most:
+            raise ValueError(f"Mtu must be within range({overhead + 64}, {most + 1}), not {mtu!r}")
+        self.reply, self.timeout, self.retries, self.check = reply, timeout, retries, check
+        self.window = window
+        self.counts = collections.Counter() if counts is None else counts
+        # Number 0 is that of requests without one.
+        self._requests = itertools.count(1)
+        self._queue_pair = next(Channel._numbers) % (1 << 24)
+        self._reassembler = wire.Reassembler()
+        self._broken = None
+        self._order = itertools.count()
+        try:
+            self._control = socket.create_connection(address, timeout=timeout)
+        except OSError as error:
+            raise CardError(f"No server at {address[0]}:{address[1]}: {error}; start one with "
+                            f"`headrace serve`") from None
+        try:
+            self._agree(Setup(work, reply, self._queue_pair, check), address)
+            self._udp = self._bind()
+        except BaseException:
+            self._control.close()
+            raise
+        self.window_bytes = min(window_bytes, self.answer.window)
+        self._sender = wire.Sender(self.answer.queue_pair, segment=mtu - overhead)
+
+    def _agree(self, setup, address):
+        self._lines = Lines()
+        # A vocabulary takes its time to be loaded.
+        deadline = time.monotonic() + max(120.0, self.timeout)
+        try:
+            try:
+                self._control.sendall(setup.encode())
+            except ConnectionError:  # there may be an answer that says why
+                pass
+            while True:
+                self._control.settimeout(max(0.001, deadline - time.monotonic()))
+                data = self._control.recv(1 << 16)
+                if not data:
+                    raise CardError(f"The server at {address[0]}:{address[1]} closed the "
+                                    f"connection without an answer")
+                for fields, _ in self._lines.feed(data):
+                    self.answer = Answer.decode(fields)
+                    self._control.setblocking(False)
+                    return
+        except OSError as error:
+            raise CardError(f"No answer from the server at {address[0]}:{address[1]}: "
+                            f"{error}") from None
+
+    def _bind(self):
+        """UDP socket at the address from which the card, or the server, is reached."""
+        answer = self.answer
+        self._to = ((answer.ip, answer.port) if answer.through == "tap"
+                    else self._control.getpeername()[:2])
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect(self._to)
+            here = probe.getsockname()[0]
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            # Not connected, and never fragmented: then Linux sends identification 0, which the CRC
+            # covers. The kernel cuts the buffers to what it allows.
+            if sys.platform == "linux":
+                udp.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO)
+            for option in socket.SO_RCVBUF, socket.SO_SNDBUF:
+                udp.setsockopt(socket.SOL_SOCKET, option, 1 << 22)
+            udp.bind((here, 0))
+            udp.setblocking(False)
+        except BaseException:
+            udp.close()
+            raise
+        self._here = udp.getsockname()
+        return udp
+
+    @property
+    def broken(self):
+        """The exception that ended the control connection, or None. Looks at the connection."""
+        self._listen(lambda fields: None)
+        return self._broken
+
+    def close(self):
+        """Close the queue pair and the sockets.
+
+        If results go to another station, it waits until the card has seen to the requests.
+        """
+        if isinstance(self.reply, wire.Station):
+            try:
+                self._control.shutdown(socket.SHUT_WR)
+                self._control.settimeout(PARTING)
+                while self._control.recv(1 << 16):
+                    pass
+            except OSError:  # it has gone already, or takes its time
+                pass
+        self._control.close()
+        self._udp.close()
+
+    # Requests
+
+    def ask(self, payloads, note=lambda index: None):
+        """Send requests and wait for their answers.
+
+        Parameters
+        ----------
+        payloads : list of bytes-like
+        note
+            Function that is called with the index of each request that is done.
+
+        Returns
+        -------
+        list
+            For each request (completion, result), as of :func:`headrace.wire.from_response`; of a
+            queue pair whose results stay at the server, what the server said of it as completion,
+            and None. The exception of a request that failed stands in its place.
+        """
+        results = [None] * len(payloads)
+        waiting = collections.deque()
+        for index, payload in enumerate(payloads):
+            if len(payload) > self.answer.most_message:
+                results[index] = _refusal(Status.NO_ROOM, Detail.CAPACITY), b""
+                note(index)
+            else:
+                waiting.append((next(self._requests), index))
+        _Exchange(self, payloads, results, note).run(waiting)
+        return results
+
+    def send(self, payloads):
+        """Send requests whose results go to another station; nobody says whether they arrived.
+
+        Returns
+        -------
+        list of int
+            Their numbers.
+        """
+        numbers = []
+        for payload in payloads:
+            numbers.append(next(self._requests))
+            for packet in wire.request(self._sender, numbers[-1], payload):
+                while not self._emit(packet):
+                    select.select([], [self._udp], [], 1.0)
+            self.counts["sent"] += 1
+        return numbers
+
+    # Sockets
+
+    def _emit(self, packet):
+        """Send a packet; False if there is no room now."""
+        data = wire.to_datagram(packet)
+        if self.check:
+            data = wire.seal(data, self._here, (self.answer.ip, self.answer.port))
+        try:
+            self._udp.sendto(data, self._to)
+        except BlockingIOError:
+            return False
+        except ConnectionError:  # the kernel reports that an earlier one met no socket
+            return False
+        except OSError as error:
+            raise CardError(f"A datagram of {len(data)} bytes cannot be sent to {self._to[0]}: "
+                            f"{error}; if it is too long, give a smaller mtu") from None
+        self.counts["bytes_sent"] += len(data)
+        return True
+
+    def _hear(self):
+        """Messages among the next datagrams, and whether there may be more."""
+        messages = []
+        for _ in range(BURST):
+            try:
+                data, (ip, port) = self._udp.recvfrom(MAX_FRAME)
+            except BlockingIOError:
+                return messages, False
+            except ConnectionError:
+                continue
+            self.counts["bytes_received"] += len(data)
+            source = self.answer.ip, port if self.answer.through == "tap" else ROCE_PORT
+            try:
+                packet = wire.from_datagram(data)
+                wrong = self.check and not wire.sealed(data, source, self._here)
+            except wire.PacketError:
+                wrong = True
+            known = ip == self._to[0] and (self.answer.through == "tap" or port == self._to[1])
+            if wrong or not known or packet.queue_pair != self._queue_pair:
+                self.counts["damaged"] += 1
+                continue
+            before = self._reassembler.lost
+            message = self._reassembler.feed(packet)
+            self.counts["incomplete"] += self._reassembler.lost - before
+            if message is not None:
+                messages.append(message)
+        return messages, True
+
+    def _listen(self, take):
+        """Give lines of the control connection to ``take``; note if it has ended."""
+        try:
+            while self._broken is None and (data := self._control.recv(1 << 16)) is not None:
+                if not data:
+                    raise CardError("The server closed the connection")
+                for fields, _ in self._lines.feed(data):
+                    if "error" in fields:
+                        raise CardError(f"The server says: {fields['error']}")
+                    take(fields)
+        except BlockingIOError:
+            pass
+        except (OSError, CardError, ControlError) as error:
+            self._broken = (error if isinstance(error, CardError)
+                            else CardError(f"The connection to the server broke: {error}"))
+
+
+class _Exchange:
+    """One call of :meth:`Channel.ask`: what is under way, lost, to be repeated."""
+
+    def __init__(self, channel, payloads, results, note):
+        self.channel, self.counts = channel, channel.counts
+        self.payloads, self.results, self.note = payloads, results, note
+        self.pending = {}
+        self.again = {}  # number: time at which it is to be sent again
+        self.packets = collections.deque()
+        self.size = 0
+        self.heard = time.monotonic()
+
+    def run(self, waiting):
+        channel = self.channel
+        while waiting or self.pending:
+            self._send(waiting)
+            messages, more = channel._hear()
+            for message in messages:
+                self._take(message)
+            channel._listen(self._take_line)
+            if channel._broken is not None:
+                self._fail(waiting)
+                return
+            self._lose()
+            if not more and (waiting or self.pending):
+                self._wait()
+
+    def _wait(self):
+        channel = self.channel
+        now = time.monotonic()
+        times = [*self.again.values(), *(self._deadline(pending) for number, pending
+                                         in self.pending.items() if number not in self.again)]
+        pause = min(1.0, max(0.0, min(times, default=now) - now))
+        select.select([channel._udp, channel._control],
+                      [channel._udp] if self.packets else [], [], pause)
+
+    def _deadline(self, pending):
+        patience = min(2 ** (pending.times - 1), PATIENCE) if pending.times else 1
+        return max(pending.sent, self.heard) + self.channel.timeout * patience
+
+    # Sending
+
+    def _send(self, waiting):
+        channel, now = self.channel, time.monotonic()
+        for number in [number for number, due in self.again.items() if due <= now]:
+            del self.again[number]
+            self.counts["retried"] += 1
+            self._begin(number, now)
+        while waiting and len(self.pending) < channel.window:
+            number, index = waiting[0]
+            size = len(self.payloads[index])
+            if self.pending and self.size + size > channel.window_bytes:
+                break
+            waiting.popleft()
+            self.pending[number] = _Pending(index, size, now)
+            self.size += size
+            self._begin(number, now)
+        for _ in range(BURST):
+            if not self.packets:
+                break
+            if not channel._emit(self.packets[0]):
+                break
+            self.packets.popleft()
+            if not self.packets:
+                self.heard = max(self.heard, time.monotonic())
+
+    def _begin(self, number, now):
+        pending = self.pending[number]
+        pending.times += 1
+        pending.sent, pending.order, pending.overtaken = now, next(self.channel._order), 0
+        self.counts["sent"] += 1
+        self.packets.extend(
+            wire.request(self.channel._sender, number, self.payloads[pending.index]))
+
+    # Hearing
+
+    def _take(self, message):
+        try:
+            completion, result = wire.from_response(message)
+            Status(completion["status"]), Detail(completion["detail"])
+        except ValueError:
+            self.counts["damaged"] += 1
+            return
+        self._answered(completion["request"], completion, result)
+
+    def _take_line(self, fields):
+        if "received" in fields:
+            self._answered(fields["received"], fields, None)
+
+    def _answered(self, number, completion, result):
+        now = time.monotonic()
+        pending = self.pending.get(number)
+        if pending is None:
+            self.counts["duplicates"] += 1
+            return
+        self.heard = now
+        status = Status(completion["status"])
+        if status is Status.LOST:
+            self.counts["lost"] += 1
+        if status in TRANSIENT and pending.times <= self.channel.retries:
+            if number not in self.again:
+                self.again[number] = now + self._pause(pending)
+            return
+        if status not in TRANSIENT:
+            self.counts["received"] += 1
+        self._end(number, (completion, result))
+        for other in self.pending.values():
+            other.overtaken += other.order < pending.order
+
+    def _pause(self, pending):
+        return min(0.01 * 2 ** pending.times, self.channel.timeout)
+
+    def _end(self, number, result):
+        pending = self.pending.pop(number)
+        self.again.pop(number, None)
+        self.size -= pending.size
+        self.results[pending.index] = result
+        self.note(pending.index)
+
+    # Losing
+
+    def _lose(self):
+        if self.packets:  # still sending, so nothing is late
+            return
+        now = time.monotonic()
+        for number, pending in list(self.pending.items()):
+            late = now >= self._deadline(pending)
+            if number in self.again or not late and pending.overtaken < OVERTAKEN:
+                continue
+            self.counts["lost"] += 1
+            if pending.times > self.channel.retries:
+                self.counts["unanswered"] += 1
+                self._end(number, NoAnswer(pending.index, pending.times, now - pending.begun))
+            else:
+                self.again[number] = now if late else now + self._pause(pending)
+
+    def _fail(self, waiting):
+        for index in [pending.index for pending in self.pending.values()] + [
+                index for _, index in waiting]:
+            self.results[index] = self.channel._broken
+            self.counts["unanswered"] += 1
+            self.note(index)
+
+
+def _refusal(status, detail):
+    """Completion of a request that was not sent because it would be refused."""
+    return dict(request=0, status=status, detail=detail, bytes=0, height=0, width=0, cycles=0)

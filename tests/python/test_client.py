@@ -1,0 +1,373 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clients on UDP sockets against the libraries, over a network that loses, repeats and reorders."""
+
+import io
+import pickle
+import select
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import headrace as hr
+import vocabulary
+from headrace import wire
+from headrace.channel import Channel
+from headrace.client import Client
+from headrace.control import ControlError
+from headrace.errors import NoAnswer
+from headrace.recipe import Recipe
+from soft_nic import SoftNic, serving
+
+
+TINY = dict(resize=20, crop=16)
+NORMAL = dict(mean=hr.IMAGENET_MEAN, std=hr.IMAGENET_STD, dtype="float16")
+TEXTS = ["the word of a piece", "hello caf\u00e9", "", "A b a B again " * 300]
+
+
+def picture(n, size=(60, 40), format="JPEG"):
+    """An encoded picture that differs for each ``n``."""
+    rng = np.random.default_rng(n)
+    noise = Image.fromarray(rng.integers(0, 256, (5, 7, 3), np.uint8))
+    file = io.BytesIO()
+    noise.resize(size, Image.Resampling.BICUBIC).save(file, format)
+    return file.getvalue()
+
+
+@pytest.fixture
+def tokenizer():
+    pytest.importorskip("tokenizers", reason="tokenizers is not installed")
+    return vocabulary.tokenizer(vocabulary.small())
+
+
+def joined(*args, **options):
+    """A client of a server from :func:`serving`."""
+    (server, _), *rest = args
+    return Client(*server.address, *rest, **options)
+
+
+@pytest.mark.parametrize("recipe", [
+    {}, TINY, {**TINY, **NORMAL}, dict(resize=(30, 50), dtype="float32", layout="HWC"),
+    dict(resize=24, filter="bicubic", dtype="bfloat16")])
+def test_images(recipe):
+    files = [picture(n, (60 + n, 40)) for n in range(6)]
+    reference = hr.open("cpu").image(**recipe)
+    with serving() as there, joined(there, timeout=2) as card:
+        prep = card.image(**recipe)
+        for got, expected in zip(prep(files), reference(files)):
+            np.testing.assert_array_equal(got, expected)
+            assert got.dtype == expected.dtype
+        np.testing.assert_array_equal(prep(files[0]), reference(files[0]))
+        assert [report.cycles for report in prep.last] == [1000]
+        counters = card.counters()
+    assert counters["sent"] == counters["received"] == counters["items"] == 7
+    assert counters["lost"] == counters["unanswered"] == counters["damaged"] == 0
+    assert counters["bytes_sent"] > sum(map(len, files)) and counters["seconds"] > 0
+
+
+def test_decode_and_targets():
+    data, out = picture(1), np.zeros((40, 60, 3), np.uint8)
+    with serving() as there, joined(there, timeout=2) as card:
+        assert card.decode_jpeg(data, out=out) is out
+        np.testing.assert_array_equal(out, hr.open("cpu").decode_jpeg(data))
+        batch = np.empty((2, 3, 16, 16), np.uint8)
+        assert card.image(**TINY)([data, data], out=batch) is batch
+        np.testing.assert_array_equal(batch[1], hr.open("cpu").image(**TINY)(data))
+        with pytest.raises(ValueError, match="^Image must be an encoded file for a card in"):
+            card.resize(out, (5, 5))
+        with pytest.raises(ValueError, match="^Out must be of shape"):
+            card.decode_jpeg(data, out=np.zeros((1, 1, 3), np.uint8))
+
+
+def test_texts(tokenizer):
+    sklearn = pytest.importorskip("sklearn.feature_extraction.text")
+    with serving() as there, joined(there, timeout=2) as card:
+        options = dict(n_features=5000, ngram_range=(1, 2))
+        found = card.hashing_vectorizer(**options).transform(TEXTS)
+        expected = sklearn.HashingVectorizer(**options).transform(TEXTS)
+        assert found.shape == expected.shape and (found != expected).nnz == 0
+        np.testing.assert_array_equal(found.data, expected.data)
+        rows = card.hashing_vectorizer(**options).each([*TEXTS, b"\xff"])
+        assert isinstance(rows[-1], UnicodeDecodeError)
+        for row, whole in zip(rows, expected):
+            assert (row != whole).nnz == 0
+
+        tokens = card.tokenizer(tokenizer)
+        reference = hr.open("cpu").tokenizer(tokenizer)
+        for got, expected in zip(tokens.ragged(TEXTS), reference.ragged(TEXTS)):
+            np.testing.assert_array_equal(got, expected)
+        bad = tokens.each([b"\xff", "word"])
+        assert isinstance(bad[0], UnicodeDecodeError) and not isinstance(bad[1], Exception)
+        assert card.counters()["statuses"] == {"CORRUPT/UTF8": 2}
+        with pytest.raises(ValueError, match="^Ngram_range must end"):
+            card.hashing_vectorizer(ngram_range=(1, 4))
+
+
+@pytest.mark.parametrize("mtu", [256, 1500, 9000])
+@pytest.mark.parametrize("segment", [192, 4096])
+def test_packet_sizes(mtu, segment):
+    files = [picture(n, (120, 90)) for n in range(3)]
+    reference = hr.open("cpu").image(dtype="float32")
+    with serving(SoftNic(segment=segment)) as there, joined(there, mtu=mtu, timeout=2) as card:
+        for got, data in zip(card.image(dtype="float32")(files), files):
+            np.testing.assert_array_equal(got, reference(data))
+        assert card.counters()["lost"] == 0
+    server, _ = there
+    packets = sum(len(wire.segments(data, mtu - 48)) for data in files)
+    assert server.counts["frames_in"] == packets == server.nic.counted["PACKET"]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_nothing_is_lost_for_good(seed):
+    """Exact results, in place, over a network that loses 2 % of the frames, and worse."""
+    files = [picture(n) for n in range(60)]
+    nic = SoftNic(loss=0.02, duplication=0.02, exchange_rate=0.02, seed=seed, segment=512)
+    with serving(nic) as there, joined(there, timeout=0.1, retries=20, window=8) as card:
+        batch = card.image(**TINY, **NORMAL)(files)
+        counters = card.counters()
+    np.testing.assert_array_equal(batch, hr.open("cpu").image(**TINY, **NORMAL)(files))
+    assert counters["lost"] > 0 and counters["retried"] > 0
+    assert counters["duplicates"] + counters["incomplete"] > 0
+    assert counters["sent"] == counters["retried"] + 60 and counters["received"] == 60
+    assert counters["failures"] == counters["unanswered"] == 0
+
+
+def test_clients_side_by_side(tokenizer):
+    """Several clients and threads, all kinds of work at once, some loss."""
+    files = [picture(n) for n in range(12)]
+    images = hr.open("cpu").image(**TINY)(files)
+    ids = hr.open("cpu").tokenizer(tokenizer).ragged(TEXTS * 3)
+
+    def work(card, kind):
+        if kind:
+            return all(np.array_equal(*pair) for pair in zip(
+                card.tokenizer(tokenizer).ragged(TEXTS * 3), ids))
+        return np.array_equal(card.image(**TINY)(files), images)
+
+    nic = SoftNic(loss=0.01)
+    with serving(nic) as there, joined(there, timeout=0.2, retries=15) as shared, \
+            joined(there, timeout=0.2, retries=15) as other, ThreadPoolExecutor(6) as pool:
+        jobs = [pool.submit(work, card, kind) for card in (shared, other, shared)
+                for kind in (0, 1)]
+        assert all(job.result(30) for job in jobs)
+        assert len(nic.open) == 4
+    assert not nic.open
+
+
+def test_bad_items_do_not_spoil_others():
+    items = [picture(0), b"no image", picture(1)[:400], picture(2, format="PNG"), picture(3)]
+    cpu = hr.open("cpu").image(**TINY)
+    with serving() as there:
+        with joined(there, timeout=2) as card:
+            results = card.image(**TINY)(items, errors="return")
+            for result, expected in zip(results, cpu(items, errors="return")):
+                if isinstance(expected, Exception):
+                    assert type(result) is type(expected)
+                else:
+                    np.testing.assert_array_equal(result, expected)
+            assert [report.fallback for report in card.last] == [False, True, True, True, False]
+            assert card.counters()["statuses"] == {"CORRUPT/NOT_JPEG": 2, "TRUNCATED/ENDED": 1}
+        with joined(there, fallback="raise", timeout=2) as card:
+            results = card.image(**TINY)(items, errors="return")
+            assert [type(result) for result in results] == [
+                np.ndarray, hr.ItemError, hr.ItemError, hr.ItemError, np.ndarray]
+            assert str(results[3]) == "item 3: CORRUPT: does not start with an SOI marker"
+
+
+def test_too_long_is_not_sent():
+    long = picture(4) + bytes(SoftNic.most_message)
+    with serving() as there, joined(there, timeout=2) as card:
+        np.testing.assert_array_equal(card.image(**TINY)([long, picture(4)])[0],
+                                      hr.open("cpu").image(**TINY)(long))
+        assert card.counters()["statuses"] == {"NO_ROOM/CAPACITY": 1}
+        assert card.counters()["sent"] == 1
+
+
+def test_lost_at_the_card_is_sent_again():
+    files = [picture(n) for n in range(3)]
+    with serving(SoftNic(transient=4)) as there, joined(there, timeout=5) as card:
+        batch = card.image(**TINY)(files)
+        np.testing.assert_array_equal(batch, hr.open("cpu").image(**TINY)(files))
+        counters = card.counters()
+    assert counters["retried"] == counters["lost"] == 4 and counters["fallbacks"] == 0
+    with serving(SoftNic(transient=100)) as there, \
+            joined(there, timeout=0.05, retries=2, fallback="raise") as card:
+        with pytest.raises(hr.ItemError, match="LOST"):
+            card.image(**TINY)(files[0])
+        assert card.counters()["sent"] == 3
+
+
+def test_overtaken_is_sent_again():
+    """A request that is lost among others does not wait for the timeout."""
+    files = [picture(n) for n in range(40)]
+    with serving(SoftNic(forgotten=2)) as there, joined(there, timeout=60) as card:
+        begun = time.monotonic()
+        batch = card.image(**TINY)(files)
+        assert time.monotonic() - begun < 10
+        np.testing.assert_array_equal(batch, hr.open("cpu").image(**TINY)(files))
+        counters = card.counters()
+    assert counters["lost"] == counters["retried"] == 2 and counters["duplicates"] == 0
+
+
+@pytest.mark.parametrize("window, deepest", [
+    (dict(window=3), 3), (dict(window_bytes=1), 1), ({}, 32)])
+def test_window(window, deepest):
+    files = [picture(0)] * 40
+    with serving(SoftNic(each=1)) as there, joined(there, timeout=5, **window) as card:
+        card.image(**TINY)(files)
+        assert card.counters()["sent"] == 40
+    assert there[0].nic.deepest <= deepest and (deepest < 32 or there[0].nic.deepest > 3)
+
+
+@pytest.mark.parametrize("fallback", ["cpu", "raise"])
+def test_silence_is_an_error(fallback):
+    with serving(SoftNic(deaf=True)) as there, \
+            joined(there, timeout=0.05, retries=2, fallback=fallback) as card:
+        begun = time.monotonic()
+        results = card.image(**TINY)([picture(0), picture(1)], errors="return")
+        assert 0.2 < time.monotonic() - begun < 5
+        for n, result in enumerate(results):
+            assert isinstance(result, NoAnswer) and isinstance(result, TimeoutError)
+            assert str(result).startswith(f"item {n}: no answer in ")
+            assert "sent 3 times" in str(result)
+        counters = card.counters()
+        assert counters["sent"] == 6 and counters["unanswered"] == counters["failures"] == 2
+        with pytest.raises(NoAnswer):
+            card.hashing_vectorizer().transform(["some words"])
+
+
+def test_server_goes_away():
+    with serving(SoftNic(deaf=True)) as there:
+        server, _ = there
+        with joined(there, timeout=20) as card:
+            threading.Timer(0.3, server.stop).start()
+            begun = time.monotonic()
+            results = card.image(**TINY)([picture(0), picture(1)], errors="return")
+            assert time.monotonic() - begun < 5
+            assert all(isinstance(result, hr.CardError) for result in results)
+            assert "connection" in str(results[0])
+            with pytest.raises(hr.CardError, match="^No server at .*headrace serve"):
+                card.image(**TINY)(picture(0))
+
+
+def test_server_comes_back():
+    with serving() as there:
+        port = there[0].address[1]
+        card = joined(there, timeout=2)
+        prep = card.image(**TINY)
+        expected = prep(picture(0))
+    with serving_at(port), card:
+        np.testing.assert_array_equal(prep(picture(0)), expected)
+
+
+def serving_at(port):
+    return serving(port=port)
+
+
+def test_other_ends():
+    """Results in the server's memory, and at another address."""
+    recipe = Recipe(**TINY)
+    files = [picture(n) for n in range(4)]
+    expected = [hr.open("cpu").image(**TINY, layout="HWC")(data) for data in files]
+    with serving(SoftNic(loss=0.02)) as there, joined(there, timeout=0.3, retries=20) as card, \
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as elsewhere:
+        kept = card.keep(recipe, [*files, b"no image"])
+        assert [(entry["status"], entry.get("shape")) for entry in kept] == [
+            (0, [16, 16, 3])] * 4 + [(2, None)]
+        there[0].nic.faults = 0, 0, 0
+        elsewhere.bind(("127.0.0.1", 0))
+        numbers = card.forward(recipe, files, wire.Station(None, *elsewhere.getsockname()))
+        assembler, got = wire.Reassembler(), {}
+        while len(got) < 4 and select.select([elsewhere], [], [], 5)[0]:
+            message = assembler.feed(wire.from_datagram(elsewhere.recv(9000)))
+            if message:
+                got[message.immediate] = wire.from_response(message)[1]
+        assert sorted(got) == numbers
+        for number, array in zip(numbers, expected):
+            assert got[number] == array.tobytes()
+
+
+def test_those_who_leave_are_seen_to():
+    """Requests are done although the client closed before the card came to them."""
+    files = [picture(n) for n in range(8)]
+    with serving(SoftNic(each=1)) as there, \
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as elsewhere:
+        elsewhere.bind(("127.0.0.1", 0))
+        with joined(there, timeout=2) as card:
+            numbers = card.forward(Recipe(**TINY), files,
+                                   wire.Station(None, *elsewhere.getsockname()))
+        assert not there[0].nic.open
+        assembler, got = wire.Reassembler(), []
+        while len(got) < 8 and select.select([elsewhere], [], [], 2)[0]:
+            message = assembler.feed(wire.from_datagram(elsewhere.recv(9000)))
+            got += [message.immediate] if message else []
+        assert got == numbers
+
+
+def test_answers_that_come_twice():
+    with serving(SoftNic(duplication=1.0)) as there, joined(there, timeout=5) as card:
+        found = [card.hashing_vectorizer(n_features=9, norm=None).transform([text] * 3).toarray()
+                 for text in ("some words", "and some others")]
+        counters = card.counters()
+    assert counters["received"] == counters["sent"] == 6 and counters["lost"] == 0
+    assert counters["duplicates"] > 3
+    for matrix in found:
+        assert (matrix == matrix[0]).all() and matrix.any()
+    assert not np.array_equal(*found)
+
+
+def test_refusals():
+    with serving(SoftNic(queues=1)) as there, joined(there, timeout=2) as card:
+        card.image(**TINY)(picture(0))
+        with pytest.raises(hr.CardError, match="^The server refuses: All 1 queue pairs are in"):
+            card.image(resize=5)(picture(0))
+    with pytest.raises(hr.CardError, match="^Card must be open"):
+        card.image(**TINY)(picture(0))
+
+
+def test_strangers_are_ignored():
+    """Datagrams that are none of ours: garbage, another queue pair, a wrong CRC, late answers."""
+    with serving() as there:
+        channel = Channel(there[0].address, Recipe(**TINY), timeout=2)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+            sender = wire.Sender(channel._queue_pair)
+            forged, = wire.response(sender, dict(request=1, status=0, bytes=3), b"bad")
+            stranger.sendto(wire.seal(wire.to_datagram(forged), (there[0].nic.ip, 4791),
+                                      channel._here), channel._here)
+            other = wire.Sender(channel._queue_pair + 1)
+            fields = dict(request=1, status=0, bytes=3)
+            for data in (b"", b"x" * 50,
+                         *map(wire.to_datagram, wire.response(other, fields, b"bad")),
+                         *map(wire.to_datagram, wire.response(sender, fields, b"bad"))):
+                stranger.sendto(data, channel._here)
+        (completion, result), = channel.ask([picture(0)])
+        assert completion["request"] == 1 and len(result) == 16 * 16 * 3
+        assert channel.counts["damaged"] == 5
+        channel.close()
+
+
+def test_arguments():
+    with pytest.raises(ValueError, match="^Fallback must be one of cpu, raise, not 'no'$"):
+        Client("127.0.0.1", fallback="no")
+    with pytest.raises(ValueError, match=r"^Mtu must be within range\(112, 9075\), not 100$"):
+        Channel(("127.0.0.1", 1), Recipe(), mtu=100)
+    card = pickle.loads(pickle.dumps(Client("127.0.0.1", 7, fallback="raise", mtu=256)))
+    assert (card.name, card.fallback, card._options) == ("127.0.0.1:7", "raise", {"mtu": 256})
+    with socket.create_server(("127.0.0.1", 0)) as listener:  # accepts, and says nothing
+        port = listener.getsockname()[1]
+
+        def answer():
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(1)
+                connection.sendall(b'{"hello":1}\n')
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(ControlError, match="not hello: not a headrace server"):
+            Channel(("127.0.0.1", port), Recipe())
+        thread.join()
