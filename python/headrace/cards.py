@@ -4,7 +4,6 @@
 import importlib.util
 
 from headrace.cpu import CpuCard
-from headrace.errors import CardError
 
 
 __all__ = ["cards", "open"]
@@ -12,7 +11,10 @@ __all__ = ["cards", "open"]
 
 #: Kinds of card by name, best first.
 KINDS = {"sim": "the simulated card: the RTL itself, compiled; slow and exact",
-         "cpu": "no card: the same verbs, done by Pillow"}
+         "cpu": "no card: the same verbs, done by Pillow",
+         "nic": "the simulated card with a network port",
+         "sim2": "the simulated card with two image lanes, without text lanes",
+         "sim4": "the simulated card with four image lanes, without text lanes"}
 
 
 def cards():
@@ -24,7 +26,7 @@ def cards():
         A description for each name.
     """
     return {name: text for name, text in KINDS.items()
-            if name != "sim" or importlib.util.find_spec("headrace._sim")}
+            if name == "cpu" or importlib.util.find_spec(f"headrace._{name}")}
 
 
 def open(name=None, *, fallback="cpu", **options):
@@ -38,7 +40,8 @@ def open(name=None, *, fallback="cpu", **options):
         What happens to an item that the card hands back: it is done again on the CPU, which gives
         Pillow's result or Pillow's exception, or :class:`ItemError` is raised.
     **options
-        Of the simulated card, see :class:`headrace.sim.SimCard`.
+        Of the simulated card, see :class:`headrace.sim.SimCard` and
+        :class:`headrace.sim_nic.SimNic`.
 
     Returns
     -------
@@ -52,11 +55,8 @@ def open(name=None, *, fallback="cpu", **options):
         raise ValueError(f"Card must be one of {', '.join(KINDS)}, not {name!r}")
     if name == "cpu":
         return CpuCard(name, fallback, **options)
-    try:
-        from headrace.sim import SimCard
-    except ModuleNotFoundError as error:
-        if error.name != "headrace._sim":
-            raise
-        raise CardError("The simulated card is not built: run `pip install .` in headrace's "
-                        "source tree (needs g++, make and perl), or open(\"cpu\")") from None
+    if name == "nic":
+        from headrace.sim_nic import SimNic
+        return SimNic(name, fallback, **options)
+    from headrace.sim import SimCard
     return SimCard(name, fallback, **options)

@@ -44,7 +44,7 @@ class Received:
 
 
 class Nic(abc.ABC):
-    """A card with a network port. All methods are called from one thread.
+    """A card with a network port. The methods are called from one thread.
 
     Attributes
     ----------

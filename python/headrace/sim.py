@@ -3,11 +3,11 @@
 
 import collections
 import functools
+import importlib
 import threading
 
 import numpy as np
 
-from headrace import _sim
 from headrace.arena import Arena
 from headrace.card import Card, Report
 from headrace.errors import CardError
@@ -18,6 +18,7 @@ from headrace.hw.card.config import BUS, CONFIGS
 from headrace.hw.card.jobs import COMPLETION, JOB, RECIPE, RECIPE_BYTES, Kind
 from headrace.hw.status import Detail, Status
 from headrace.results import collect_image, settle_images, settle_texts
+from headrace.held import Held
 from headrace.sim_text import TextWork
 
 
@@ -29,10 +30,35 @@ PATIENCE = 30_000_000
 #: Cycles between two chances for Python to be interrupted.
 SLICE = 200_000
 
+#: Configurations that `pip install .` builds.
+BUILT = "sim", "nic"
+
 RULES = {type(None): 0, tuple: 1, int: 2}
 FILTERS = {"bilinear": 1, "bicubic": 2}
 #: Bytes of a job and of a completion.
 BLOCK = BUS
+
+
+def compiled(name):
+    """The compiled card of a configuration, a module.
+
+    Raises
+    ------
+    CardError
+        If it is not built.
+    """
+    module = f"headrace._{name}"
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != module:
+            raise
+        raise CardError(
+            "The simulated card is not built: run `pip install .` in headrace's source tree (needs "
+            "g++, make and perl), or open(\"cpu\")" if name in BUILT else
+            f"The simulated card {name!r} is not built: run `pip install "
+            f"--config-settings=cmake.define.CARDS=\"{';'.join(BUILT)};{name}\" .` in headrace's "
+            "source tree") from None
 
 
 class SimCard(Card):
@@ -40,6 +66,8 @@ class SimCard(Card):
 
     Parameters
     ----------
+    name : str
+        Of a configuration in :data:`headrace.hw.card.config.CONFIGS`.
     memory : int
         Bytes of the card's memory.
     stalls : float or five floats
@@ -54,16 +82,19 @@ class SimCard(Card):
                  seed=1):
         super().__init__(name, fallback)
         self._options = dict(memory=memory, stalls=stalls, latency=latency, seed=seed)
-        self.config = CONFIGS["sim"]
+        self.config = CONFIGS[name]
         stalls = [float(stalls)] * 5 if np.ndim(stalls) == 0 else [float(s) for s in stalls]
         if len(stalls) != 5 or not all(0 <= stall < 1 for stall in stalls):
             raise ValueError(f"Stalls must be one or five numbers in [0, 1), not {stalls!r}")
         if memory < 1 << 16:
             raise ValueError(f"Memory must be at least {1 << 16} bytes, not {memory!r}")
         self._lock = threading.Lock()
-        self._rtl = _sim.Card(memory, PATIENCE)
+        module = compiled(name)
+        self._stuck = module.Stuck
+        self._rtl = module.Card(memory, PATIENCE)
         self._rtl.configure(stalls, latency, seed)
-        self._recipes = collections.OrderedDict()  # numbers of the loaded ones, oldest use first
+        self._room = memory  # the end of the memory that batches may use
+        self._recipes = Held(self.config.recipes)
         self._texts = TextWork(self.config, self._rtl.memory, self._run)
         self._enable()
 
@@ -97,6 +128,13 @@ class SimCard(Card):
         self._rtl.write_register(registers.GIE, 1)
         self._rtl.write_register(registers.IER, 1)
 
+    def _reset(self):
+        """The card forgets everything."""
+        self._rtl.reset()
+        self._recipes.clear()
+        self._texts.forget()
+        self._enable()
+
     def _run(self, jobs, address):
         """Have the card do packed jobs; return completions by request."""
         rtl = self._rtl
@@ -118,11 +156,8 @@ class SimCard(Card):
                 raise CardError(f"The simulated card broke the rules of its memory port: {fault}")
         except BaseException as error:
             # The next request finds a card as good as new.
-            rtl.reset()
-            self._recipes.clear()
-            self._texts.forget()
-            self._enable()
-            if isinstance(error, _sim.Stuck):
+            self._reset()
+            if isinstance(error, self._stuck):
                 raise CardError(f"The simulated card is stuck: {error}") from error
             raise
         raw = bytearray(BLOCK * len(jobs))
@@ -133,13 +168,9 @@ class SimCard(Card):
 
     def _recipe_job(self, recipe, address):
         """Number of a recipe, and the job that loads it at ``address`` (None if it is there)."""
-        if recipe in self._recipes:
-            self._recipes.move_to_end(recipe)
-            return self._recipes[recipe], None
-        number = len(self._recipes)
-        if number == self.config.recipes:
-            number = self._recipes.popitem(last=False)[1]
-        self._recipes[recipe] = number
+        number, new = self._recipes.number(recipe)
+        if not new:
+            return number, None
         rule = RULES[type(recipe.resize)]
         height, width = ((0, 0), recipe.resize, (recipe.resize, 0))[rule]
         crop_height, crop_width = recipe.crop or (0, 0)
@@ -194,7 +225,7 @@ class SimCard(Card):
 
     def _round(self, recipe, items, targets, waiting, outcomes):
         """As many of the waiting items as the memory holds; a Report for those that failed."""
-        arena = Arena(0, self._rtl.memory.size, BLOCK)
+        arena = Arena(0, self._room, BLOCK)
         tables = arena.take(RECIPE_BYTES)
         # Jobs and completions, of a recipe and of 64 items at most.
         address = arena.take(2 * 65 * BLOCK)
@@ -226,7 +257,7 @@ class SimCard(Card):
             waiting.popleft()
         if not results:
             if load:  # it was not loaded after all
-                del self._recipes[recipe]
+                self._recipes.forget(recipe)
             return
         completions = self._run(jobs, address)
         for n, (result, gray) in results.items():

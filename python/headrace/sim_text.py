@@ -7,7 +7,9 @@ import numpy as np
 
 from headrace.arena import Arena
 from headrace.card import Report
-from headrace.hashing import character_table
+from headrace.errors import CardError
+from headrace.hashing import HashingRecipe, character_table
+from headrace.held import Held
 from headrace.hw.card.config import BUS
 from headrace.hw.card.jobs import (
     JOB, TABLE_RECORD, TABLE_RECORD_BYTES, TEXT_RECIPE, Kernel, Kind, TextTable)
@@ -54,14 +56,16 @@ class TextWork:
     def __init__(self, config, memory, run):
         self.config = config
         self.memory = memory
+        #: End of the memory that may be used.
+        self.room = memory.size
         self.run = run
         self.forget()
 
     def forget(self):
         """The card was reset: it holds nothing."""
-        self._recipes = collections.OrderedDict()  # numbers of the loaded ones, oldest use first
+        self._recipes = Held(self.config.recipes)
         self._hashing_loaded = False
-        self._vocabulary = None
+        self._vocabulary, self._users = None, 0
 
     def hash(self, recipe, items):
         """Columns and counts of each text, or a :class:`Report` of why not."""
@@ -72,15 +76,38 @@ class TextWork:
             words = length // 3 + 1  # two characters and a separator each
             return 8 * min(words * (high - low + 1), limit)
 
-        fields = recipe.config(self.config.feature_rows, self.config.max_ngram)
-        return self._work(Kernel.HASHING, fields, self._hashing_tables, items, room,
-                          features_of)
+        return self._work(recipe, items, room, features_of)
 
     def tokenize(self, recipe, items):
         """Tokens of each text, or a :class:`Report` of why not."""
-        tables = recipe.tables(self.config.wordpiece)
-        return self._work(Kernel.WORDPIECE, {}, lambda: self._wordpiece_tables(tables), items,
-                          lambda length: 4 * (2 * length + 1), tokens_of)
+        return self._work(recipe, items, lambda length: 4 * (2 * length + 1), tokens_of)
+
+    # Queue pairs of the network
+
+    def open(self, recipe):
+        """Load what a queue pair needs, for as long as it is open; the number of its recipe.
+
+        Raises
+        ------
+        CardError
+            If other queue pairs need another vocabulary, or all recipes.
+        """
+        arena = Arena(0, self.room, BUS)
+        address = arena.take(8 * BUS)
+        number, jobs, note = self._setup(recipe, arena)
+        if jobs:
+            self.run(jobs, address)
+        note()
+        key, _ = self._wanted(recipe)
+        self._recipes.use(key)
+        self._users += key[0] == Kernel.WORDPIECE
+        return number
+
+    def close(self, recipe):
+        """The queue pair is closed."""
+        key, _ = self._wanted(recipe)
+        self._recipes.leave(key)
+        self._users -= key[0] == Kernel.WORDPIECE
 
     # Tables and recipes
 
@@ -98,6 +125,9 @@ class TextWork:
     def _wordpiece_tables(self, tables):
         if self._vocabulary is tables:
             return b"", lambda: None
+        if self._users:
+            raise CardError("The card holds one vocabulary at a time, and a queue pair is open for "
+                            "another one: close it, or open another card")
         image = TableImage.pack(tables.entries, self.config.pages, self.config.entry_width)
         writes = tables.writes()
         self._vocabulary = None  # from now on the card's tables are a mixture
@@ -108,41 +138,48 @@ class TextWork:
         return (records(TextTable.CHARACTERS + Kernel.WORDPIECE, np.arange(len(image)), image)
                 + records(TextTable.WORDPIECE + writes[:, 0], writes[:, 1], writes[:, 2])), note
 
-    def _recipe_job(self, kernel, fields, arena):
-        """Number of a recipe, and the jobs that load it."""
-        key = (kernel, *sorted(fields.items()))
-        if key in self._recipes:
-            self._recipes.move_to_end(key)
-            return self._recipes[key], []
-        number = len(self._recipes)
-        if number == self.config.recipes:
-            number = self._recipes.popitem(last=False)[1]
-        self._recipes[key] = number
-        at = arena.take(BUS)
-        self.memory.write(at, TEXT_RECIPE.pack(kernel=kernel, **fields))
-        return number, [JOB.pack(kind=Kind.LOAD_TEXT, recipe=number, request=LOADING, payload=at,
-                                 length=BUS)]
+    def _wanted(self, recipe):
+        """Kernel and fields of a recipe, hashable; function that says which tables to load."""
+        if isinstance(recipe, HashingRecipe):
+            fields = recipe.config(self.config.feature_rows, self.config.max_ngram)
+            return (Kernel.HASHING, *sorted(fields.items())), self._hashing_tables
+        tables = recipe.tables(self.config.wordpiece)
+        return (Kernel.WORDPIECE,), lambda: self._wordpiece_tables(tables)
 
-    # Rounds
-
-    def _work(self, kernel, fields, tables, items, room, collect):
-        outcomes = [None] * len(items)
-        waiting = collections.deque(range(len(items)))
-        while waiting:
-            self._round(kernel, fields, tables, items, room, collect, waiting, outcomes)
-        return outcomes
-
-    def _round(self, kernel, fields, tables, items, room, collect, waiting, outcomes):
-        """As many of the waiting texts as the memory holds."""
-        arena = Arena(0, self.memory.size, BUS)
-        address = arena.take(2 * (ROUND + 2) * BUS)
-        number, jobs = self._recipe_job(kernel, fields, arena)
+    def _setup(self, recipe, arena):
+        """Number of a recipe, jobs that load what the card does not hold, and a function that
+        notes that they were done."""
+        key, tables = self._wanted(recipe)
+        kernel, *fields = key
         table, note = tables()
+        number, new = self._recipes.number(key)
+        jobs = []
+        if new:
+            at = arena.take(BUS)
+            self.memory.write(at, TEXT_RECIPE.pack(kernel=kernel, **dict(fields)))
+            jobs.append(JOB.pack(kind=Kind.LOAD_TEXT, recipe=number, request=LOADING, payload=at,
+                                 length=BUS))
         if table:
             at = arena.take(len(table))
             self.memory.write(at, table)
             jobs.append(JOB.pack(kind=Kind.TABLE, request=LOADING, payload=at,
                                  length=len(table)))
+        return number, jobs, note
+
+    # Rounds
+
+    def _work(self, recipe, items, room, collect):
+        outcomes = [None] * len(items)
+        waiting = collections.deque(range(len(items)))
+        while waiting:
+            self._round(recipe, items, room, collect, waiting, outcomes)
+        return outcomes
+
+    def _round(self, recipe, items, room, collect, waiting, outcomes):
+        """As many of the waiting texts as the memory holds."""
+        arena = Arena(0, self.room, BUS)
+        address = arena.take(2 * (ROUND + 2) * BUS)
+        number, jobs, note = self._setup(recipe, arena)
         results = {}
         while waiting and len(results) < ROUND:
             n = waiting[0]

@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The simulated card with a network port."""
+
+import dataclasses
+
+import numpy as np
+
+from headrace import wire
+from headrace.arena import Arena
+from headrace.errors import CardError
+from headrace.hw.card import registers
+from headrace.hw.card.config import BUS
+from headrace.hw.card.jobs import COMPLETION, Kind, RECIPE_BYTES
+from headrace.hw.status import Detail, Status
+from headrace.hw.wire.outcome import Outcome
+from headrace.nic import Nic, Received
+from headrace.recipe import Recipe
+from headrace.results import array_of
+from headrace.sim import SimCard
+
+
+__all__ = ["SimNic"]
+
+
+@dataclasses.dataclass
+class Queue:
+    """A queue pair that is open, or closed with messages of it still under way."""
+
+    work: object
+    closed: bool = False
+
+
+class SimNic(SimCard, Nic):
+    """The Verilated card with its own memory and a network port.
+
+    Parameters
+    ----------
+    mac, ip : str
+        Its addresses.
+    segment : int
+        Payload bytes of the packets that it sends, a multiple of 64.
+    message_bytes, result_bytes : int
+        Room in its memory for each message under way and for its response, multiples of 64.
+    wire_stalls : float or two floats
+        Probability in each cycle that no beat of a frame arrives, and that none can leave.
+    memory : int
+        Bytes of the card's memory.
+    **options
+        Of :class:`headrace.sim.SimCard`.
+    """
+
+    #: Number of the first queue pair.
+    BASE = 0x100
+
+    def __init__(self, name="nic", fallback="cpu", *, mac="02:00:00:00:12:34", ip="10.77.0.2",
+                 segment=1024, message_bytes=1 << 21, result_bytes=1 << 22, wire_stalls=0.0,
+                 memory=1 << 29, **options):
+        super().__init__(name, fallback, memory=memory, **options)
+        self._options |= dict(mac=mac, ip=ip, segment=segment, message_bytes=message_bytes,
+                              result_bytes=result_bytes, wire_stalls=wire_stalls)
+        self.mac, self.ip, self.segment = mac, ip, segment
+        for what, value, least in (("Message bytes", message_bytes, BUS),
+                                   ("Result bytes", result_bytes, 2 * BUS),
+                                   ("Segment", segment, BUS)):
+            if not isinstance(value, int) or value < least or value % BUS:
+                raise ValueError(f"{what} must be a multiple of {BUS}, at least {least}, "
+                                 f"not {value!r}")
+        if segment > 8192:
+            raise ValueError(f"Segment must be at most 8192, not {segment!r}")
+        slots = self.config.slots
+        self.most_message, self.most_result = message_bytes, result_bytes - BUS
+        self._room = memory - slots * message_bytes - (slots + 1) * result_bytes
+        if self._room < 1 << 24:
+            raise ValueError(f"Memory must hold {slots} messages and results, and 16 MiB, not "
+                             f"{memory!r} bytes")
+        self._texts.room = self._room
+        self._results_at = self._room + slots * message_bytes
+        rx, tx = [float(wire_stalls)] * 2 if np.ndim(wire_stalls) == 0 else wire_stalls
+        self._rtl.configure_network(rx, tx, self._options["seed"])
+        self._attach()
+
+    # Registers
+
+    def _write(self, name, value):
+        """Write an argument of the network."""
+        address, bits = registers.NETWORK[name]
+        for offset in range(0, bits, 32):
+            self._rtl.write_register(address + offset // 8, value >> offset & 0xFFFFFFFF)
+
+    def _attach(self):
+        """Set up the network of a card that was just reset."""
+        self._queues = {}    # by index
+        self._working = False
+        mac, ip = wire.Station(self.mac, self.ip).numbers
+        for name, value in (
+                ("mac", mac), ("ip", ip), ("queue_base", self.BASE), ("segment", self.segment),
+                ("messages", self._room), ("results", self._results_at),
+                ("message_bytes", self.most_message), ("result_bytes", self.most_result + BUS)):
+            self._write(name, value)
+        for slot in range(self.config.slots):
+            self._rtl.write_register(registers.POST, slot)
+        self._write("options", registers.ENABLE)
+
+    def _reset(self):
+        super()._reset()
+        self._attach()
+
+    def _commit(self, index, **fields):
+        self._write("queue", index)
+        self._write("queue_options", registers.queue_options(**fields))
+        self._rtl.write_register(registers.COMMIT, registers.SET | registers.RESTART)
+
+    # Queue pairs
+
+    def listen(self, work, *, reply="sender", queue_pair=0, check=True):
+        with self._lock:
+            self._check_open()
+            index = self._free_queue()
+            if isinstance(work, Recipe):
+                kind, recipe = Kind.IMAGE, self._open_images(work)
+            else:
+                kind, recipe = Kind.TEXT, self._texts.open(work)
+            mode, station = registers.Mode.HOST, wire.Station("00:00:00:00:00:00", "0.0.0.0")
+            if isinstance(reply, wire.Station):
+                mode, station = registers.Mode.FORWARD, reply
+            elif reply == "sender":
+                mode = registers.Mode.REPLY
+            elif reply is not None:
+                raise ValueError(f"Reply must be \"sender\", a Station or None, not {reply!r}")
+            mac, ip = station.numbers
+            for name, value in (("queue_pair", queue_pair), ("queue_port", station.port),
+                                ("queue_mac", mac), ("queue_ip", ip)):
+                self._write(name, value)
+            self._commit(index, open=1, check=int(check), reply_port=1, mode=mode, kind=kind,
+                         recipe=recipe)
+            self._queues[index] = Queue(work)
+            return self.BASE + index
+
+    def _free_queue(self):
+        if len(self._queues) == self.config.queues:
+            # Perhaps one is closed, and the card just has to finish.
+            while self._rtl.work(1 << 20):
+                pass
+            self._forget_closed()
+        for index in range(self.config.queues):
+            if index not in self._queues:
+                return index
+        raise CardError(f"All {self.config.queues} queue pairs of the card are open: close one")
+
+    def _open_images(self, recipe):
+        """Load an image recipe for a queue pair; its number."""
+        arena = Arena(0, self._room, BUS)
+        tables, address = arena.take(RECIPE_BYTES), arena.take(2 * BUS)
+        number, load = self._recipe_job(recipe, tables)
+        if load:
+            self._run([load], address)
+        self._recipes.use(recipe)
+        return number
+
+    def unlisten(self, queue_pair):
+        with self._lock:
+            self._check_open()
+            index = queue_pair - self.BASE
+            if index not in self._queues:
+                return   # the card was reset meanwhile
+            self._commit(index)
+            self._queues[index].closed = True
+            if not self._working:
+                self._forget_closed()
+
+    def _forget_closed(self):
+        """Nothing is under way: numbers and recipes of closed queue pairs may be used again."""
+        for index, queue in list(self._queues.items()):
+            if queue.closed:
+                del self._queues[index]
+                if isinstance(queue.work, Recipe):
+                    self._recipes.leave(queue.work)
+                else:
+                    self._texts.close(queue.work)
+
+    # Frames
+
+    def exchange(self, frames, budget):
+        with self._lock:
+            self._check_open()
+            self._rtl.send(list(frames))
+            self._working = self._rtl.work(budget)
+            if not self._working:
+                self._forget_closed()
+            fault = self._rtl.take_fault()
+            if fault:
+                raise CardError(f"The simulated card broke the rules of its memory port: {fault}")
+            return self._rtl.take_frames()
+
+    def busy(self):
+        return self._working
+
+    def receive(self):
+        received = []
+        with self._lock:
+            self._check_open()
+            while True:
+                value = self._rtl.read_register(registers.RECEIVED)
+                if not value & registers.VALID:
+                    return received
+                slot = value & 0xFFFF
+                received.append(self._collect_slot(self._results_at
+                                                   + slot * (self.most_result + BUS)))
+                self._rtl.write_register(registers.POST, slot)
+
+    def _collect_slot(self, address):
+        """The response in a slot."""
+        record = bytearray(BUS)
+        self._rtl.memory.read_into(address, record)
+        done = COMPLETION.unpack(record)
+        raw = np.empty(done["bytes"], np.uint8)
+        if done["bytes"]:
+            self._rtl.memory.read_into(address + BUS, raw)
+        queue = self._queues.get(done["queue"])
+        return Received(
+            self.BASE + done["queue"], done["request"], Status(done["status"]),
+            Detail(done["detail"]), done["cycles"],
+            array_of(queue.work, done, raw) if queue else None,
+            wire.Station.of(done["mac"], done["ip"], done["port"]))
+
+    def counters(self):
+        """As of the simulated card; and frames by :class:`headrace.hw.wire.outcome.Outcome`."""
+        counts = super().counters()
+        with self._lock:
+            for outcome in Outcome:
+                self._write("index", int(outcome))
+                counts[f"frames_{outcome.name.lower()}"] = self._rtl.read_register(registers.COUNT)
+        return counts
