@@ -48,8 +48,8 @@ def jpeg(paths, *, copies=16):
     """Measure files, each ``copies`` times at once so that all contexts of the lane are busy.
 
     Copies of one file run in step: all contexts are at its flat parts, and at its header, at the
-    same time. So behind several files there is an entry ``together``: each of them twice, in
-    random order in one batch.
+    same time. So behind several files there is an entry ``together``: copies of all of them, 64
+    images or each twice, in random order in one batch.
 
     Parameters
     ----------
@@ -82,9 +82,11 @@ def jpeg(paths, *, copies=16):
             lane = measure(card, LANE, [data] * copies)
             entry.update(width=width, height=height, **ratios(
                 decode, lane, width * height * copies, 8 * len(data) * copies))
-            good += [data] * 2
-            pixels += 2 * width * height
-        if len(good) > 2:
+            good.append(data)
+            pixels += width * height
+        if len(good) > 1:
+            each = max(2, 64 // len(good))
+            good, pixels = good * each, pixels * each
             random.Random(1).shuffle(good)
             decode, lane = (measure(card, recipe, good) for recipe in (dict(layout="HWC"), LANE))
             bits = 8 * sum(map(len, good))
