@@ -149,7 +149,8 @@ class Sequencer(wiring.Component):
                 m.d.comb += [self.scanning.eq(1), self.running.eq(1)]
                 with m.If(self.error):
                     end(Status.CORRUPT, self.error_detail)
-                    with m.If(truncated & (self.error_detail == Detail.BITS)):
+                    # What was cut off may have begun with the last bits.
+                    with m.If(truncated):
                         end(Status.TRUNCATED, Detail.ENDED)
                     m.next = "Kill"
                 with m.Elif(self.finished):

@@ -140,7 +140,7 @@ def test_close(jpeg):
 
 
 def test_open_wrong():
-    with pytest.raises(ValueError, match=r"^Card must be one of sim, cpu, not 'u55c'$"):
+    with pytest.raises(ValueError, match=r"^Card must be one of sim, cpu, nic, .* not 'u55c'$"):
         hr.open("u55c")
     with pytest.raises(ValueError, match=r"^Fallback must be one of cpu, raise, not 'gpu'$"):
         hr.open("cpu", fallback="gpu")

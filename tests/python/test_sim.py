@@ -177,6 +177,9 @@ def test_truncated_everywhere(sim, cpu):
         if isinstance(result, Exception):
             result = type(result), str(result).split(" at 0x")[0]
         assert equal(result, other)
+    scan = data.index(b"\xff\xda")
+    assert {report.status for item, report in zip(items, prep.last) if len(item) > scan + 14} <= {
+        hr.Status.TRUNCATED, hr.Status.OK}
 
 
 def test_threads(sim, cpu, photos):
