@@ -31,8 +31,8 @@ from soft_nic import serving
 from stations import Peer, frames_counted, picture, run
 
 
-#: Bytes of the longest files that are taken: some ten thousand symbols.
-LONGEST = 9000
+#: Bytes of the longest files that are taken: some twenty thousand symbols.
+LONGEST = 16_000
 #: Characters of the longest lines.
 LINE = 300
 #: Minutes after which something is wrong.
@@ -154,7 +154,7 @@ def many(tokenizer, scale, folder):
             lambda card: keep(card, shares[3], folder),
             lambda card: count(card, texts[:half]),
             lambda card: tokenize(card, tokenizer, texts[half:])],
-            output=folder, timeout=3, retries=20)
+            output=folder, timeout=3, retries=20, window=8)
         own = nic.counters()
         assert own["frames_packet"] == server.counts["frames_in"] == frames_counted(nic)
         assert counts["retried"] == 0 or own["refused"] > 0  # more than it has slots for
