@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := $(shell find hw sim -name cocotb -prune -o -type f -name '*.[ch]pp' -print -o -type f -name '*.py' -print)
 
-.PHONY: help install demo test sim formal bench report vocabulary lint clean
+.PHONY: help install demo test sim formal campaign bench report vocabulary lint clean
 
 help:            ## This list
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ sim: .venv/.installed      ## The kernels' tests alone
 
 formal: .venv/.formal      ## Proofs of the basic stream components
 	$(BIN)/python -m pytest tests/formal
+
+campaign: .venv/.installed ## Clients of the simulated network card with many real files, minutes
+	PYTHONPATH=tests $(BIN)/python -W error -m campaign
 
 bench: .venv/.installed    ## Cycles of the decoder and of the whole lane
 	$(BIN)/headrace bench jpeg examples/teddies.jpg
