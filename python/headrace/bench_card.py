@@ -16,16 +16,6 @@ __all__ = ["CARDS", "scaling", "table"]
 CARDS = "sim", "sim2", "sim4"
 
 
-def shares(figures, lanes):
-    """How busy, from 0 to 1, each thing is that may limit; counters of a batch."""
-    cycles = figures["busy"]
-    return {
-        "symbols": figures["symbols"] / cycles / lanes,
-        "memory reads": figures["read_beats"] / cycles,
-        "memory writes": figures["write_beats"] / cycles,
-    }
-
-
 def entry(card, data, copies):
     """Figures of ``copies`` of a file for each lane, in one batch."""
     lanes = card.config.image_lanes
@@ -35,14 +25,20 @@ def entry(card, data, copies):
     if report.status is not Status.OK:
         return result | {"detail": report.detail.text}
     images, cycles = copies * lanes, figures["busy"]
-    busy = shares(figures, lanes)
     return result | {
         "images": images, "cycles": cycles, "images_per_megacycle": 1e6 * images / cycles,
-        "symbols_per_cycle": busy["symbols"], "read_beats_per_cycle": busy["memory reads"],
-        "write_beats_per_cycle": busy["memory writes"],
+        "symbols_per_cycle": figures["symbols"] / cycles / lanes,
         "stalled": figures["stalled"] / cycles / lanes,
-        "images_per_second": CLOCK * images / cycles, "limit": max(busy, key=busy.get),
-    }
+        "read_beats_per_cycle": figures["read_beats"] / cycles,
+        "write_beats_per_cycle": figures["write_beats"] / cycles,
+        "images_per_second": CLOCK * images / cycles}
+
+
+def limit(found):
+    """What the images had to wait for."""
+    if max(found["read_beats_per_cycle"], found["write_beats_per_cycle"]) > 0.9:
+        return "memory port"
+    return "image lanes" if found["ratio"] > 0.95 * found["lanes"] else "sharing"
 
 
 def scaling(paths, *, copies=16):
@@ -58,13 +54,14 @@ def scaling(paths, *, copies=16):
     -------
     list of dict
         For each file and card: ``file``, ``card``, ``lanes``, ``status``, ``images``, and
-        ``cycles`` in which a lane had work; ``images_per_megacycle``, and their ``ratio`` to the
-        first card; per cycle and lane ``symbols_per_cycle`` and the share of cycles in which the
+        ``cycles`` in which a lane had work; ``images_per_megacycle``, and their ``ratio`` to a
+        lane of the first card; per cycle and lane ``symbols_per_cycle`` and the share of cycles in which the
         entropy decoder was ``stalled``; beats of 64 bytes, read from and written to the card's
         memory, ``read_beats_per_cycle`` and ``write_beats_per_cycle``: a port carries 1 each way;
-        ``images_per_second`` at :data:`.bench.CLOCK`, an estimate; ``limit``: which of these
-        three is nearest to 1. For a card that is not built ``card``, ``lanes`` and ``missing``,
-        which says how it is.
+        ``images_per_second`` at :data:`.bench.CLOCK`, an estimate; ``limit``: ``"image lanes"`` if
+        each does as much as one alone, else ``"memory port"`` if that is full, or ``"sharing"``
+        if they wait for each other all the same. For a card that is not built ``card``, ``lanes``
+        and ``missing``, which says how it is.
     """
     files = [(str(path), Path(path).read_bytes()) for path in paths]
     figures = []
@@ -81,7 +78,8 @@ def scaling(paths, *, copies=16):
     for found in figures:
         rate = found.get("images_per_megacycle")
         if rate:
-            found["ratio"] = rate / base.setdefault(found["file"], rate)
+            found["ratio"] = rate / base.setdefault(found["file"], rate / found["lanes"])
+            found["limit"] = limit(found)
     order = [file for file, _ in files]
     return sorted(figures, key=lambda found: (
         order.index(found["file"]) if "file" in found else len(order), found["lanes"]))
@@ -89,8 +87,9 @@ def scaling(paths, *, copies=16):
 
 def table(figures):
     """The figures as text."""
-    lines = [f"{'file':28} {'lanes':>5} {'images':>6} {'cycles':>9} {'image/Mcyc':>10} {'ratio':>6} "
-             f"{'sym/cyc':>7} {'stalled':>7} {'read/cyc':>8} {'write/cyc':>9} {'image/s':>8} limit"]
+    lines = [f"{'file':28} {'lanes':>5} {'images':>6} {'cycles':>9} {'image/Mcyc':>10} "
+             f"{'ratio':>6} {'sym/cyc':>7} {'stalled':>7} {'read/cyc':>8} {'write/cyc':>9} "
+             f"{'image/s':>8} limit"]
     for found in figures:
         if "missing" in found:
             lines.append(found["missing"])
@@ -105,7 +104,7 @@ def table(figures):
             f"{found['symbols_per_cycle']:7.3f} {found['stalled']:7.1%} "
             f"{found['read_beats_per_cycle']:8.4f} {found['write_beats_per_cycle']:9.4f} "
             f"{found['images_per_second']:8.0f} {found['limit']}")
-    lines.append("Simulated cycles; symbols and stalls are of one lane, read and write are beats of "
-                 "64 bytes of the card's one memory port.")
+    lines.append("Simulated cycles; symbols and stalls are of one lane, read and write are beats "
+                 "of 64 bytes of the card's one memory port.")
     lines.append(f"image/s is an estimate, at {CLOCK / 1e6:.0f} MHz whatever the number of lanes.")
     return "\n".join(lines)

@@ -3,6 +3,7 @@
 
 import io
 import itertools
+import math
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 
 from headrace import wire
 from headrace.bench import CLOCK, LANE
+from headrace.hw.card.config import CONFIGS
 from headrace.hw.status import Status
 from headrace.hw.wire.headers import ARP, BROADCAST, ETHERNET, MIN_FRAME, EtherType
 from headrace.recipe import Recipe
@@ -24,6 +26,8 @@ ARRIVING = 256, 1024, 4096, 8896
 LEAVING = 256, 1024, 4096, 8192
 #: Bits a second of the lines that are compared.
 LINES = 100e9, 1e9
+#: Bytes of a beat.
+BEAT = CONFIGS["nic"].wire // 8
 #: Bytes on the line around each frame: preamble, check sequence, gap.
 AROUND = 24
 
@@ -62,10 +66,12 @@ class Meter:
 
 
 def rates(direction, what, frames, size, cycles):
-    """Figures of so many frames of ``size`` bytes each."""
+    """Figures of so many frames of ``size`` bytes each, or in the mean."""
     each = cycles / frames
+    full = math.ceil(size / BEAT) >= 0.95 * each
     found = {"direction": direction, "what": what, "frame_bytes": size, "frames": frames,
              "cycles": cycles, "cycles_per_frame": each, "bytes_per_cycle": size / each,
+             "limit": "a beat a cycle" if full else "reading results",
              "frames_per_second": CLOCK / each, "gigabits_per_second": 8e-9 * CLOCK * size / each}
     for line in LINES:
         found[f"share_of_{line / 1e9:.0f}g"] = 8 * (size + AROUND) * CLOCK / each / line
@@ -163,14 +169,16 @@ def whole(meter, data, copies):
     found = {"images": len(done), "status": status.name, "cycles": cycles}
     for name, some in ("in", frames), ("out", left):
         size = sum(map(len, some))
-        beats = sum(-(-len(frame) // (meter.card.config.wire // 8)) for frame in some)
+        beats = sum(math.ceil(len(frame) / BEAT) for frame in some)
         found |= {f"frames_{name}": len(some), f"bytes_{name}": size,
                   f"busy_{name}": beats / cycles,
                   f"gigabits_per_second_{name}": 8e-9 * CLOCK * size / cycles}
+    busy = {"image lane": (after["busy"] - before["busy"]) / cycles,
+            "wire in": found["busy_in"], "wire out": found["busy_out"]}
     return found | {
         "images_per_megacycle": 1e6 * len(done) / cycles,
         "images_per_second": CLOCK * len(done) / cycles,
-        "lane_busy": (after["busy"] - before["busy"]) / cycles}
+        "lane_busy": busy["image lane"], "limit": max(busy, key=busy.get)}
 
 
 def ports(paths=(), *, copies=8, amount=1 << 18, options=None):
@@ -199,11 +207,14 @@ def ports(paths=(), *, copies=8, amount=1 << 18, options=None):
         ``bytes_per_cycle``; at :data:`.bench.CLOCK` the estimates ``frames_per_second``,
         ``gigabits_per_second``, and ``share_of_100g``, ``share_of_1g``: of what such a line
         carries of these frames, preambles and gaps counted; ``clock_for_100g``: hertz at which
-        the former would be 1; for short frames ``answered``, the share that was.
+        the former would be 1; ``limit``: ``"a beat a cycle"``, or ``"reading results"`` from the
+        card's memory, whose latency is not hidden; for short frames ``answered``, the share that
+        was.
         For each file: ``file``, ``direction`` (``"through"``), ``status``, ``images``,
         ``cycles``, ``images_per_megacycle``, ``images_per_second`` (estimated),
-        ``lane_busy``, and with ``_in`` and ``_out`` ``frames``, ``bytes``, ``busy`` (the share of
-        cycles with a beat) and ``gigabits_per_second`` (estimated).
+        ``lane_busy``, the ``limit``: what is busiest; and with ``_in`` and ``_out`` ``frames``,
+        ``bytes``, ``busy`` (the share of cycles with a beat) and ``gigabits_per_second``
+        (estimated).
     """
     def meter(segment):
         return Meter(SimNic(segment=segment, **options or {}))
@@ -222,28 +233,31 @@ def table(figures):
     """The figures as text."""
     lines = [f"{'':4}{'frames':26} {'bytes':>6} {'frames':>7} {'cycles':>8} {'cyc/frame':>9} "
              f"{'B/cyc':>6} {'Mframe/s':>8} {'Gb/s':>6} {'of 100G':>8} {'of 1G':>7} "
-             f"{'MHz for 100G':>12}"]
+             f"{'MHz for 100G':>12} limit"]
     groups = itertools.groupby(figures, key=lambda found: found["direction"] == "through")
     for through, group in groups:
         if through:
             lines.append(f"{'through':30} {'images':>6} {'cycles':>9} {'image/Mcyc':>10} "
                          f"{'lane':>6} {'wire in':>8} {'wire out':>8} {'image/s':>7} "
-                         f"{'Gb/s in':>7} {'out':>6}")
+                         f"{'Gb/s in':>7} {'out':>6} limit")
         for found in group:
             lines.append((through_line if through else port_line)(found))
     clock = CLOCK / 1e6
-    lines.append(f"Simulated cycles. What is a second, estimated at {clock:.0f} MHz, at which 512 "
-                 f"bits a cycle are {512 * clock / 1e3:.1f} Gb/s.")
+    lines.append(f"Simulated cycles; what is a second is an estimate, at {clock:.0f} MHz: "
+                 f"{8 * BEAT} bits a cycle are {8e-3 * BEAT * clock:.1f} Gb/s then.")
+    lines.append("Bytes are of frames without check sequence; of 100G and of 1G are what such a "
+                 "line carries of them, with preambles and gaps.")
     return "\n".join(lines)
 
 
 def port_line(found):
-    answered = f"  {found['answered']:.0%} answered" if found.get("answered") else ""
+    answered = f", {found['answered']:.0%} answered" if found.get("answered") else ""
     return (f"{found['direction']:4}{found['what']:26} {found['frame_bytes']:6.0f} "
             f"{found['frames']:7} {found['cycles']:8} {found['cycles_per_frame']:9.2f} "
             f"{found['bytes_per_cycle']:6.2f} {found['frames_per_second'] / 1e6:8.2f} "
             f"{found['gigabits_per_second']:6.1f} {found['share_of_100g']:8.1%} "
-            f"{found['share_of_1g']:7.1f} {found['clock_for_100g'] / 1e6:12.0f}{answered}")
+            f"{found['share_of_1g']:7.1f} {found['clock_for_100g'] / 1e6:12.0f} "
+            f"{found['limit']}{answered}")
 
 
 def through_line(found):
@@ -253,4 +267,5 @@ def through_line(found):
     return (f"{name:30} {found['images']:6} {found['cycles']:9} "
             f"{found['images_per_megacycle']:10.2f} {found['lane_busy']:6.1%} "
             f"{found['busy_in']:8.2%} {found['busy_out']:8.2%} {found['images_per_second']:7.0f} "
-            f"{found['gigabits_per_second_in']:7.2f} {found['gigabits_per_second_out']:6.2f}")
+            f"{found['gigabits_per_second_in']:7.2f} {found['gigabits_per_second_out']:6.2f} "
+            f"{found['limit']}")

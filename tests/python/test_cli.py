@@ -140,11 +140,16 @@ def test_bench_wire(nic_built, small, monkeypatch, capsys):
         share = entry["share_of_100g"] * entry["clock_for_100g"]
         assert share == pytest.approx(bench.CLOCK) and entry["share_of_1g"] == pytest.approx(
             100 * entry["share_of_100g"])
+        assert entry["limit"] in ("a beat a cycle", "reading results")
     [entry] = through
-    assert entry["images"] == 2 and entry["status"] == "OK"
+    assert entry["images"] == 2 and entry["status"] == "OK" and entry["limit"] == "image lane"
     assert entry["bytes_out"] > 2 * 2 * 3 * 224 * 224 and 0.5 < entry["lane_busy"] <= 1
-    print(bench_wire.table(figures))
-    assert "estimated" in capsys.readouterr().out
+    monkeypatch.setattr(bench_wire, "ports", lambda paths, copies: figures)
+    assert cli.main(["bench", "wire"]) == 0
+    text = capsys.readouterr().out
+    assert "estimate" in text and "small.jpg" in text
+    assert cli.main(["bench", "wire", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == figures
 
 
 @pytest.fixture
