@@ -55,7 +55,7 @@ def scaling(paths, *, copies=16):
     list of dict
         For each file and card: ``file``, ``card``, ``lanes``, ``status``, ``images``, and
         ``cycles`` in which a lane had work; ``images_per_megacycle``, and their ``ratio`` to a
-        lane of the first card; per cycle and lane ``symbols_per_cycle`` and the share of cycles in which the
+        lane of the first card; per cycle and lane ``symbols_per_cycle``, and the share in which the
         entropy decoder was ``stalled``; beats of 64 bytes, read from and written to the card's
         memory, ``read_beats_per_cycle`` and ``write_beats_per_cycle``: a port carries 1 each way;
         ``images_per_second`` at :data:`.bench.CLOCK`, an estimate; ``limit``: ``"image lanes"`` if
