@@ -115,13 +115,15 @@ def test_bench_card(sim_built, small, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("name", ["sim2", "sim4"])
-def test_bench_card_scales(sim_built, small, name, monkeypatch):
+def test_bench_card_scales(sim_built, tmp_path, name, monkeypatch):
     pytest.importorskip(f"headrace._{name}", reason=f"the simulated card {name} is not built",
                         exc_type=ImportError)
     monkeypatch.setattr(bench_card, "CARDS", ("sim", name))
-    one, more = bench_card.scaling([small], copies=8)
-    assert more["lanes"] == int(name[-1]) and more["images"] == 8 * more["lanes"]
-    assert more["ratio"] >= 0.95 * more["lanes"]
+    with Image.open(PHOTO) as photo:
+        photo.resize((400, 300)).save(tmp_path / "photo.jpg")
+    one, more = bench_card.scaling([tmp_path / "photo.jpg"], copies=4)
+    assert more["lanes"] == int(name[-1]) and more["images"] == 4 * more["lanes"]
+    assert more["ratio"] >= 0.95 * more["lanes"] and more["limit"] == "image lanes"
 
 
 def test_bench_wire(nic_built, small, monkeypatch, capsys):
