@@ -15,7 +15,7 @@ def sim_built():
 
 @pytest.fixture(scope="session")
 def nic_built():
-    """Skip without the simulated card with a network port."""
+    """Skip without the simulated card that has a network port."""
     if importlib.util.find_spec("headrace._nic") is None:
         pytest.skip("the simulated card with a network port is not built: pip install .")
 

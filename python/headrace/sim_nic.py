@@ -215,6 +215,12 @@ class SimNic(SimCard, Nic):
 
     # Frames
 
+    def stall_wire(self, rx, tx):
+        """Change the probability in each cycle that no beat arrives, and that none can leave."""
+        with self._lock:
+            self._check_open()
+            self._rtl.configure_network(rx, tx, self._options["seed"])
+
     def exchange(self, frames, budget):
         with self._lock:
             self._check_open()
