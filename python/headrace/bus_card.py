@@ -21,13 +21,29 @@ from headrace.results import collect_image, settle_images, settle_texts
 from headrace.sim_text import TextWork
 
 
-__all__ = ["BusCard"]
+__all__ = ["BusCard", "pack_recipe"]
 
 
 RULES = {type(None): 0, tuple: 1, int: 2}
 FILTERS = {"bilinear": 1, "bicubic": 2}
 #: Bytes of a job and of a completion.
 BLOCK = BUS
+
+
+def pack_recipe(recipe):
+    """Bytes of a :class:`headrace.Recipe` and its tables, the payload of a job that loads it."""
+    rule = RULES[type(recipe.resize)]
+    height, width = ((0, 0), recipe.resize, (recipe.resize, 0))[rule]
+    crop_height, crop_width = recipe.crop or (0, 0)
+    header = RECIPE.pack(
+        filter=FILTERS[recipe.filter] if rule else 0, rule=rule, height=height, width=width,
+        crop_height=crop_height, crop_width=crop_width,
+        element={1: 0, 2: 1, 4: 2}[recipe.element.itemsize],
+        interleaved=recipe.layout == "HWC",
+        raw=recipe.layout == "HWC" and recipe.dtype == "uint8")
+    table = recipe.table().astype(recipe.element)
+    words = table.view(f"u{recipe.element.itemsize}").astype("<u4")
+    return header + words.tobytes()
 
 
 class BusCard(Card):
@@ -100,18 +116,7 @@ class BusCard(Card):
         number, new = self._recipes.number(recipe)
         if not new:
             return number, None
-        rule = RULES[type(recipe.resize)]
-        height, width = ((0, 0), recipe.resize, (recipe.resize, 0))[rule]
-        crop_height, crop_width = recipe.crop or (0, 0)
-        header = RECIPE.pack(
-            filter=FILTERS[recipe.filter] if rule else 0, rule=rule, height=height, width=width,
-            crop_height=crop_height, crop_width=crop_width,
-            element={1: 0, 2: 1, 4: 2}[recipe.element.itemsize],
-            interleaved=recipe.layout == "HWC",
-            raw=recipe.layout == "HWC" and recipe.dtype == "uint8")
-        table = recipe.table().astype(recipe.element)
-        words = table.view(f"u{recipe.element.itemsize}").astype("<u4")
-        self._bus.memory.write(address, header + words.tobytes())
+        self._bus.memory.write(address, pack_recipe(recipe))
         return number, JOB.pack(kind=Kind.LOAD, recipe=number, request=0xFFFFFFFF,
                                 payload=address, length=RECIPE_BYTES)
 

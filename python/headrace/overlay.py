@@ -155,7 +155,8 @@ def bus(name, manager):
 
 def memory_range(instance, block, manager, subordinate, base, size, kind):
     return tree("MEMORYMAP", (), tree("MEMRANGE", {
-        "ADDRESSBLOCK": block, "BASEVALUE": f"0x{base:08X}", "HIGHVALUE": f"0x{base + size - 1:08X}",
+        "ADDRESSBLOCK": block,
+        "BASEVALUE": f"0x{base:08X}", "HIGHVALUE": f"0x{base + size - 1:08X}",
         "INSTANCE": instance, "IS_DATA": "TRUE", "MASTERBUSINTERFACE": manager,
         "SLAVEBUSINTERFACE": subordinate, "MEMTYPE": kind}))
 

@@ -97,6 +97,15 @@ class SimTransport(Transport):
         rtl.read_register(registers.CTRL)
         self.check_memory_port()
 
+    def work(self, cycles):
+        """Let time pass for the card."""
+        try:
+            if self.rtl.run(cycles):  # an interrupt that nobody answers ends it at once
+                self.rtl.step(cycles)
+        except self._stuck as error:
+            raise CardError(f"The simulated card is stuck: {error}") from error
+        self.check_memory_port()
+
     def check_memory_port(self):
         """Raise :class:`CardError` if the card did something wrong at its memory port."""
         fault = self.rtl.take_fault()
