@@ -213,12 +213,16 @@ with pynq.allocate((1, 64), "u1") as completions:
 """
 
 
+def search_path():
+    """Where this headrace is, for another interpreter."""
+    return os.pathsep.join([str(Path(hr.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+
+
 def headless(*arguments):
     """Output of a script on its own, by ``python -m headrace.pynq``."""
-    path = os.pathsep.join([str(ROOT / "python"), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run([sys.executable, "-m", "headrace.pynq", *map(str, arguments)],
-                          env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True,
-                          timeout=300)
+                          env={**os.environ, "PYTHONPATH": search_path()},
+                          capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return done.stdout.split()
 
@@ -233,6 +237,17 @@ def test_example(folder):
     example = ROOT / "examples"
     printed = headless(example / "pynq_batch.py", folder / FILES["alveo"], example / "teddies.jpg")
     assert printed == ["float16", "(3,", "224,", "224)", "True"]
+
+
+def test_notebook(tmp_path, monkeypatch):
+    nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed")
+    pytest.importorskip("ipykernel", reason="ipykernel is not installed")
+    import nbformat
+    monkeypatch.setenv("PYTHONPATH", search_path())
+    (tmp_path / "teddies.jpg").write_bytes((ROOT / "examples/teddies.jpg").read_bytes())
+    notebook = nbformat.read(ROOT / "examples/pynq.ipynb", as_version=4)
+    nbclient.NotebookClient(notebook, timeout=300,
+                            resources={"metadata": {"path": str(tmp_path)}}).execute()
 
 
 def test_default_device():
