@@ -14,7 +14,8 @@ from PIL import Image
 from tqdm import tqdm
 
 import headrace
-from headrace import bench, bench_card, bench_text, bench_wire, control, demo, nic, wire
+from headrace import (
+    bench, bench_card, bench_text, bench_wire, control, demo, nic, overlay, wire)
 from headrace.client import Client
 from headrace.hashing import HashingRecipe
 from headrace.hw.status import Detail, Status
@@ -340,6 +341,12 @@ def run_bench(args):
     return 0
 
 
+def write_overlay(args):
+    for path in overlay.write(args.output, args.kind):
+        print(path)
+    return 0
+
+
 def run_demo(args):
     return demo.run(args.file, args.output, args.card)
 
@@ -478,6 +485,13 @@ def parser():
     sub.add_argument("--json", action="store_true")
     sub.add_argument("--tokenizer", type=Path, metavar="tokenizer.json",
                      help="measure WordPiece too (text)")
+
+    sub = verb("overlay", write_overlay,
+               "Write an overlay of the simulated card for PYNQ: no bitstream, only metadata.")
+    sub.add_argument("-o", "--output", type=Path, default=Path(), metavar="FOLDER",
+                     help="default: the current folder")
+    sub.add_argument("--kind", choices=tuple(overlay.KINDS), default="alveo",
+                     help="headrace.xclbin, or headrace.bit and headrace.hwh (default: alveo)")
 
     sub = verb("demo", run_demo, "Show one photo's way from JPEG to tensor.")
     sub.add_argument("file", type=Path, metavar="FILE")

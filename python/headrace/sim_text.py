@@ -42,7 +42,7 @@ def records(table, addresses, data):
 
 
 class TextWork:
-    """What a card does with texts. Used by :class:`headrace.sim.SimCard` under its lock.
+    """What a card does with texts. Used by :class:`headrace.bus_card.BusCard` under its lock.
 
     Parameters
     ----------
@@ -56,8 +56,8 @@ class TextWork:
     def __init__(self, config, memory, run):
         self.config = config
         self.memory = memory
-        #: End of the memory that may be used.
-        self.room = memory.size
+        #: Begin and end of the memory that may be used.
+        self.start, self.room = 0, memory.size
         self.run = run
         self.forget()
 
@@ -92,7 +92,7 @@ class TextWork:
         CardError
             If other queue pairs need another vocabulary, or all recipes.
         """
-        arena = Arena(0, self.room, BUS)
+        arena = Arena(self.start, self.room, BUS)
         address = arena.take(8 * BUS)
         number, jobs, note = self._setup(recipe, arena)
         if jobs:
@@ -177,7 +177,7 @@ class TextWork:
 
     def _round(self, recipe, items, room, collect, waiting, outcomes):
         """As many of the waiting texts as the memory holds."""
-        arena = Arena(0, self.room, BUS)
+        arena = Arena(self.start, self.room, BUS)
         address = arena.take(2 * (ROUND + 2) * BUS)
         number, jobs, note = self._setup(recipe, arena)
         results = {}

@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Overlays for PYNQ that hold no bitstream, only what PYNQ is told of the card.
+
+Everything in them is made from :mod:`headrace.hw.card.registers`.
+"""
+
+import struct
+from xml.etree import ElementTree
+
+from headrace.hw.card import registers
+from headrace.hw.card.config import BUS
+
+
+__all__ = ["NAME", "VLNV", "INSTANCE", "KINDS", "write"]
+
+
+#: The kernel, its type, and its instance in an overlay.
+NAME = "headrace"
+VLNV = f"headrace:kernel:{NAME}:1.0"
+INSTANCE = f"{NAME}_1"
+
+#: Ports for registers and for memory.
+CONTROL, MEMORY = "s_axi_control", "m_axi_gmem"
+#: Bytes of the register space.
+SPACE = 1 << registers.ADDRESS_BITS
+#: Where the registers are, as the shells of Alveo cards and Vivado on UltraScale+ have them.
+ALVEO_BASE, ZYNQ_BASE = 0x0180_0000, 0xA000_0000
+
+#: Bits of CTRL, under the names that Vitis HLS gives them.
+FIELDS = {"CTRL": {"AP_START": registers.START, "AP_DONE": registers.DONE,
+                   "AP_IDLE": registers.IDLE, "AP_READY": registers.READY}}
+
+
+def words():
+    """All registers of a card without network port, a dict: name to address and access.
+
+    Of 64 bits, ``NAME_1`` are the low word and ``NAME_2`` the high word, as Vitis HLS has it.
+    """
+    found = {name: (getattr(registers, name), "read-write")
+             for name in ("CTRL", "GIE", "IER", "ISR")}
+    for name, (address, bits) in registers.ARGUMENTS.items():
+        found |= split(name, address, bits, "read-write")
+    found |= {name: (address, "read-only") for name, address in registers.CAPABILITIES.items()}
+    for name, address in registers.COUNTERS.items():
+        found |= split(name, address, 64, "read-only")
+    return found
+
+
+def split(name, address, bits, access):
+    if bits == 32:
+        return {name: (address, access)}
+    return {f"{name}_{n + 1}": (address + 4 * n, access) for n in range(bits // 32)}
+
+
+def tree(tag, attributes=(), *children):
+    """An XML element."""
+    element = ElementTree.Element(tag, {name: str(value)
+                                        for name, value in dict(attributes).items()})
+    element.extend(children)
+    return element
+
+
+def text(root):
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+
+
+# Alveo: a file of sections (XRT, "xclbin.h")
+
+def arguments():
+    """Name, address, bytes and whether it is a pointer, in the order of their numbers."""
+    return [(name, address, bits // 8, bits == 64) for name, (address, bits)
+            in sorted(registers.ARGUMENTS.items(), key=lambda item: item[1][0])]
+
+
+def kernel_xml():
+    """The section EMBEDDED_METADATA."""
+    ports = [tree("port", {"name": CONTROL, "mode": "slave", "range": f"0x{SPACE:X}",
+                           "dataWidth": 32, "portType": "addressable", "base": "0x0"}),
+             tree("port", {"name": MEMORY, "mode": "master", "range": "0xFFFFFFFFFFFFFFFF",
+                           "dataWidth": 8 * BUS, "portType": "addressable", "base": "0x0"})]
+    args = [tree("arg", {"name": name, "id": number, "offset": f"0x{address:X}",
+                         "addressQualifier": int(pointer), "size": f"0x{size:X}",
+                         "port": MEMORY if pointer else CONTROL,
+                         # PYNQ knows the types of C only, not OpenCL's.
+                         "type": "void*" if pointer else "unsigned int",
+                         "hostOffset": "0x0", "hostSize": f"0x{size:X}"})
+            for number, (name, address, size, pointer) in enumerate(arguments())]
+    instance = tree("instance", {"name": INSTANCE},
+                    tree("addrRemap", {"base": f"0x{ALVEO_BASE:X}", "port": CONTROL}))
+    kernel = tree("kernel", {"name": NAME, "language": "ip", "vlnv": VLNV, "attributes": "",
+                             "hwControlProtocol": "ap_ctrl_hs"}, *ports, *args, instance)
+    core = tree("core", {"name": NAME, "type": "clc_region"}, kernel)
+    return text(tree("project", {"name": NAME}, tree("platform", {"vendor": NAME, "name": "sim"},
+                     tree("device", {"name": "fpga0"}, core))))
+
+
+def counted(*entries):
+    """A section that is an array."""
+    return struct.pack("<i4x", len(entries)) + b"".join(entries)
+
+
+def xclbin(memory):
+    """A file ``.xclbin`` without bitstream, for ``memory`` bytes of the card's memory."""
+    pointers = [n for n, (*_, pointer) in enumerate(arguments()) if pointer]
+    sections = [
+        (2, "EMBEDDED_METADATA", kernel_xml()),
+        # Type (DDR4), used, KiB, base, tag.
+        (6, "MEM_TOPOLOGY", counted(struct.pack("<BB6xqq16s", 1, 1, memory >> 10, 0, b"bank0"))),
+        # Type (a kernel), properties, base, name.
+        (8, "IP_LAYOUT", counted(struct.pack("<IIQ64s", 1, 0, ALVEO_BASE,
+                                             f"{NAME}:{INSTANCE}".encode()))),
+        # Argument, kernel, memory; its count is not padded.
+        (7, "CONNECTIVITY", struct.pack("<i", len(pointers))
+         + b"".join(struct.pack("<iii", n, 0, 0) for n in pointers)),
+    ]
+    head = struct.calcsize(AXLF) + len(sections) * struct.calcsize(SECTION)
+    table, body = b"", b""
+    for kind, name, data in sections:
+        body += b"\0" * (-(head + len(body)) % 8)
+        table += struct.pack(SECTION, kind, name[:15].encode(), head + len(body), len(data))
+        body += data
+    length = head + len(body)
+    return struct.pack(AXLF, b"xclbin2", b"\xff" * 32, 0, length, b"headrace:sim",
+                       b"headrace metadat", len(sections)) + table + body
+
+
+#: Magic, cipher, 256 bytes of key, id, length, two times, version, mode, 16 bytes of ROM, platform,
+#: UUID, 16 bytes for debugging, number of sections.
+AXLF = "<8s32s256xQQ16x8x16x64s16s16xI4x"
+#: Kind, name, offset, size.
+SECTION = "<I16s4xQQ"
+
+
+# Zynq: a hardware handoff beside a bitstream
+
+def properties(**values):
+    return [tree("PROPERTY", {"NAME": name, "VALUE": value}) for name, value in values.items()]
+
+
+def register(name, address, access):
+    fields = [tree("FIELD", {"NAME": field}, *properties(
+        DESCRIPTION=field, BIT_OFFSET=bit.bit_length() - 1, BIT_WIDTH=1,
+        ACCESS="read-write" if bit == registers.START else "read-only"))
+        for field, bit in FIELDS.get(name, {}).items()]
+    return tree("REGISTER", {"NAME": name}, *properties(
+        DESCRIPTION=name, ADDRESS_OFFSET=f"0x{address:X}", SIZE=32, ACCESS=access,
+        IS_ENABLED="true"), tree("FIELDS", (), *fields))
+
+
+def bus(name, manager):
+    return tree("BUSINTERFACE", {"NAME": name, "TYPE": "MASTER" if manager else "SLAVE",
+                                 "VLNV": "xilinx.com:interface:aximm:1.0"})
+
+
+def memory_range(instance, block, manager, subordinate, base, size, kind):
+    return tree("MEMORYMAP", (), tree("MEMRANGE", {
+        "ADDRESSBLOCK": block,
+        "BASEVALUE": f"0x{base:08X}", "HIGHVALUE": f"0x{base + size - 1:08X}",
+        "INSTANCE": instance, "IS_DATA": "TRUE", "MASTERBUSINTERFACE": manager,
+        "SLAVEBUSINTERFACE": subordinate, "MEMTYPE": kind}))
+
+
+def module(instance, kind, vlnv, buses, *children, parameters=()):
+    return tree("MODULE", {"FULLNAME": f"/{instance}", "INSTANCE": instance, "MODTYPE": kind,
+                           "VLNV": vlnv, "IS_ENABLE": 1},
+                tree("PARAMETERS", (), *(tree("PARAMETER", {"NAME": name, "VALUE": value})
+                                         for name, value in dict(parameters).items())),
+                tree("PORTS"), tree("BUSINTERFACES", (), *buses), *children)
+
+
+def hwh(memory):
+    """A file ``.hwh``: the card beside the processing system of a Zynq UltraScale+."""
+    clocks = {}
+    for n in range(4):
+        clocks |= {f"PSU__FPGA_PL{n}_ENABLE": int(n == 0),
+                   f"PSU__CRL_APB__PL{n}_REF_CTRL__DIVISOR0": 10,
+                   f"PSU__CRL_APB__PL{n}_REF_CTRL__DIVISOR1": 1,
+                   f"PSU__CRL_APB__PL{n}_REF_CTRL__SRCSEL": "IOPLL",
+                   f"PSU__CRL_APB__PL{n}_REF_CTRL__ACT_FREQMHZ": 150}
+    block = tree("ADDRESSBLOCK", {"ACCESS": "read-write", "INTERFACE": CONTROL, "NAME": "Reg",
+                                  "RANGE": SPACE, "USAGE": "register"},
+                 tree("REGISTERS", (), *(register(name, *rest) for name, rest in words().items())))
+    kernel = module(
+        INSTANCE, NAME, VLNV, [bus(CONTROL, False), bus(MEMORY, True)],
+        tree("ADDRESSBLOCKS", (), block),
+        memory_range("ps", "HP0_DDR_LOW", MEMORY, "S_AXI_HP0_FPD", 0, memory, "MEMORY"))
+    system = module(
+        "ps", "zynq_ultra_ps_e", "xilinx.com:ip:zynq_ultra_ps_e:3.5",
+        [bus("M_AXI_HPM0_FPD", True), bus("S_AXI_HP0_FPD", False)],
+        memory_range(INSTANCE, "Reg", "M_AXI_HPM0_FPD", CONTROL, ZYNQ_BASE, SPACE, "REGISTER"),
+        parameters=clocks)
+    return text(tree("EDKSYSTEM", {"EDWVERSION": "1.2"},
+                     tree("SYSTEMINFO", {"ARCH": "zynquplus", "NAME": NAME}),
+                     tree("EXTERNALPORTS"), tree("EXTERNALINTERFACES"),
+                     tree("MODULES", (), kernel, system)))
+
+
+def bit(memory):
+    """A file ``.bit`` without bitstream: the header of one, and no data."""
+    def field(key, value):
+        return key + struct.pack(">h", len(value) + 1) + value + b"\0"
+
+    return (struct.pack(">h", 9) + b"\x0f\xf0" * 4 + b"\0" + struct.pack(">h", 1)
+            + field(b"a", b"headrace;metadata only") + field(b"b", b"none")
+            + field(b"c", b"") + field(b"d", b"") + b"e" + struct.pack(">i", 0))
+
+
+#: Files of each kind of overlay: what their names end in, and what makes them.
+KINDS = {"alveo": {".xclbin": xclbin}, "zynq": {".bit": bit, ".hwh": hwh}}
+
+
+def write(folder, kind, memory=1 << 28):
+    """Write an overlay without bitstream for the simulated card.
+
+    Parameters
+    ----------
+    folder : Path
+        Is made if it is not there.
+    kind : "alveo" or "zynq"
+    memory : int
+        Bytes of the card's memory.
+
+    Returns
+    -------
+    list of Path
+        The files; the first is the one that ``pynq.Overlay`` is given.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"Kind must be one of {', '.join(KINDS)}, not {kind!r}")
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for ending, make in KINDS[kind].items():
+        paths.append(folder / f"{NAME}{ending}")
+        paths[-1].write_bytes(make(memory))
+    return paths
