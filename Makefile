@@ -21,7 +21,7 @@ test: .venv/.installed     ## All tests
 sim: .venv/.installed      ## The kernels' tests alone
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests/hw
 
-formal: .venv/.formal      ## Proofs of the basic stream components
+formal: .venv/.formal      ## Proofs of stream components and of the card's bookkeeping
 	$(BIN)/python -m pytest tests/formal
 
 campaign: .venv/.installed ## Clients of the simulated network card with many real files, minutes

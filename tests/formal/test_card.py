@@ -12,7 +12,7 @@ from proof import needs_tools, run
 
 CARDS = {
     "image": dict(contexts=1, image_lanes=2, text_lanes=0),
-    "wire": dict(contexts=2, image_lanes=1, text_lanes=1, wire=64),
+    "wire": dict(contexts=2, image_lanes=1, text_lanes=2, wire=64),
 }
 
 PARTS = {"gate": GateSpec, "slots": SlotsSpec}
