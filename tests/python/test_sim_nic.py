@@ -206,8 +206,7 @@ def test_clients_side_by_side(tokenizer):
         with ThreadPoolExecutor(8) as pool:
             jobs = [pool.submit(prepare, one, images), pool.submit(prepare, two, normal),
                     pool.submit(count, two), pool.submit(tokenize, one), pool.submit(keep, one),
-                    pool.submit(forward, two), pool.submit(tokenize, two),
-                    pool.submit(prepare, one, {"dtype": "float32"})]
+                    pool.submit(forward, two), pool.submit(tokenize, two)]
             asked = sum(job.result(90) for job in jobs)
         counts = [card.counters() for card in (one, two)]
         sent, received = (sum(count[name] for count in counts) for name in ("sent", "received"))
@@ -221,7 +220,7 @@ def test_clients_side_by_side(tokenizer):
         assert own["status_corrupt"] == sum(
             count["statuses"].get(f"CORRUPT/{name}", 0) for count in counts
             for name in ("NOT_JPEG", "UTF8")) + 2
-        assert own["status_unsupported"] == 4
+        assert own["status_unsupported"] == 3
         assert own["bus_errors"] == own["frames_lost"] == own["frames_gap"] == 0
         assert server.counts["received"] == len(files)
 
@@ -278,7 +277,7 @@ def test_frames_may_come_in_any_way(tokens, mtu, segment, wire_stalls, stalls, l
         peers = [Peer(nic, work, mtu=mtu, number=n) for n, work in enumerate(works, start=1)]
         for peer in peers:
             peer.frames = []
-            for n in range(3):
+            for n in range(2):
                 peer.frames += peer.request(TEXTS[rng.randrange(len(TEXTS))].encode() * (1 + n)
                                             if peer.work in (HASHING, tokens) else
                                             picture(n, (60, 40 + 10 * n), quality=92))
@@ -289,11 +288,11 @@ def test_frames_may_come_in_any_way(tokens, mtu, segment, wire_stalls, stalls, l
         out += run(nic, frames[cut:])
         for peer in peers:
             peer.hear(out)
-            for number in 1, 2, 3:
+            for number in 1, 2:
                 peer.check(number)
         counters = nic.counters()
         assert counters["frames_packet"] == len(frames) == frames_counted(nic)
-        assert counters["messages"] == 15 and counters["bus_errors"] == 0
+        assert counters["messages"] == 10 and counters["bus_errors"] == 0
 
 
 # Loss and nonsense
@@ -331,12 +330,12 @@ def test_giving_up_is_an_error():
     """A client that is never answered says so; then the next request is exact."""
     with SimNic() as card:
         nic = Disturbed(card, Faults(loss=1.0))
-        with serving(nic) as (server, _), \
-                Client(*server.address, timeout=0.1, retries=1) as client:
-            for result in client.image(20, 16)([picture(0), picture(1)], errors="return"):
-                assert isinstance(result, hr.errors.NoAnswer)
+        with serving(nic) as (server, _), Client(*server.address, timeout=60) as patient:
+            with Client(*server.address, timeout=0.1, retries=1) as client:
+                for result in client.image(20, 16)([picture(0), picture(1)], errors="return"):
+                    assert isinstance(result, hr.errors.NoAnswer)
             nic.faults.rates = 0, 0, 0
-            np.testing.assert_array_equal(client.image(20, 16)(picture(2)),
+            np.testing.assert_array_equal(patient.image(20, 16)(picture(2)),
                                           hr.open("cpu").image(20, 16)(picture(2)))
 
 
