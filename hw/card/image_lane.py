@@ -16,7 +16,7 @@ from ..tensor.layout import Elements, TableWrite
 from ..tensor.packer import RowPacker
 from ..tensor.tables import Tables
 from .completion import Completion
-from .row_buffer import RowBeat, RowBuffer
+from .row_queue import RowBeat, RowQueue
 
 
 __all__ = ["ImageJob", "ImageLane"]
@@ -255,9 +255,9 @@ class ImageLane(wiring.Component):
         wiring.connect(m, resize.o, tables.i)
         wiring.connect(m, tables.o, packer.i)
         if self.config.image_lanes > 1:
-            m.submodules.buffer = buffer = RowBuffer(self.config.contexts)
-            wiring.connect(m, packer.o, buffer.i)
-            wiring.connect(m, buffer.o, wiring.flipped(self.o))
+            m.submodules.queue = queue = RowQueue(self.config.contexts)
+            wiring.connect(m, packer.o, queue.i)
+            wiring.connect(m, queue.o, wiring.flipped(self.o))
         else:
             m.d.comb += [
                 self.o.valid.eq(packer.o.valid), packer.o.ready.eq(self.o.ready),

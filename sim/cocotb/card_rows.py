@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RowBuffer: rows leave as they came, cut into pieces that have no pauses inside."""
+"""RowQueue: rows leave as they came, cut into pieces that have no pauses inside."""
 
 import random
 
 import cocotb
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
-from headrace.hw.card.row_buffer import RowBeat, RowBuffer
+from headrace.hw.card.row_queue import RowBeat, RowQueue
 from headrace.hw.tensor.packer import ResultBeat
 from streams import Sink, Source, begin, field, pack
 
@@ -18,7 +18,7 @@ def rows(rng, count):
     """Fields of the beats of rows of many lengths."""
     for _ in range(count):
         context, address = rng.randrange(CONTEXTS), rng.getrandbits(58)
-        length = rng.choice([1, 2, RowBuffer.PIECE, RowBuffer.PIECE + 1, rng.randint(1, 80)])
+        length = rng.choice([1, 2, RowQueue.PIECE, RowQueue.PIECE + 1, rng.randint(1, 80)])
         for n in range(length):
             yield dict(context=context, address=(address + n) % (1 << 58),
                        data=rng.getrandbits(512), strobe=rng.getrandbits(64),
@@ -30,7 +30,7 @@ def lasts(beats):
     count = 0
     for beat in beats:
         count += 1
-        last = beat["end"] or count == RowBuffer.PIECE
+        last = beat["end"] or count == RowQueue.PIECE
         count = 0 if last else count
         yield last
 
@@ -82,4 +82,4 @@ async def full_throughput(dut):
     while len(sink.queue) < len(beats):
         await RisingEdge(dut.clk)
         cycles += 1
-    assert cycles <= len(beats) + RowBuffer.PIECE + 8
+    assert cycles <= len(beats) + RowQueue.PIECE + 8

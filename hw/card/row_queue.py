@@ -10,7 +10,7 @@ from ..tensor.packer import ResultBeat
 from .write_dma import WriteDma
 
 
-__all__ = ["RowBeat", "RowBuffer"]
+__all__ = ["RowBeat", "RowQueue"]
 
 
 def RowBeat(contexts):
@@ -18,7 +18,7 @@ def RowBeat(contexts):
     return data.StructLayout({**ResultBeat(contexts).members, "last": 1})
 
 
-class RowBuffer(wiring.Component):
+class RowQueue(wiring.Component):
     """Cuts rows into pieces of up to a burst, and holds each until it is there as a whole.
 
     A lane makes a beat every few cycles; what shares the memory port with it would have to wait for
