@@ -8,6 +8,7 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 import warnings
 from pathlib import Path
 
@@ -302,6 +303,28 @@ def test_batches_and_verbs_mix(ip, cpu):
         running = ip.start(*batch.arguments)
         np.testing.assert_array_equal(ip.image(resize=16)(data), expected)
         running.wait()
+        batch.check(cpu)
+
+
+def test_threads(ip, cpu):
+    data = jpeg(48, 64)
+    prep, expected = ip.image(resize=16), cpu.image(resize=16)(data)
+    batches, failures = [Batch(seed) for seed in range(4)], []
+
+    def verbs():
+        for _ in range(4):
+            if not np.array_equal(prep(data), expected):
+                failures.append(prep)
+
+    threads = [threading.Thread(target=verbs) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for batch in batches:
+        ip.call(*batch.arguments)
+    for thread in threads:
+        thread.join()
+    assert not failures
+    for batch in batches:
         batch.check(cpu)
 
 
