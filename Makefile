@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := $(shell find hw sim -name cocotb -prune -o -type f -name '*.[ch]pp' -print -o -type f -name '*.py' -print)
 
-.PHONY: help install demo test sim formal bench report vocabulary lint clean
+.PHONY: help install demo test sim formal campaign bench scaling report vocabulary lint clean
 
 help:            ## This list
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST)
@@ -24,8 +24,14 @@ sim: .venv/.installed      ## The kernels' tests alone
 formal: .venv/.formal      ## Proofs of the basic stream components
 	$(BIN)/python -m pytest tests/formal
 
+campaign: .venv/.installed ## Clients of the simulated network card with many real files, minutes
+	PYTHONPATH=tests $(BIN)/python -W error -m campaign
+
 bench: .venv/.installed    ## Cycles of the decoder and of the whole lane
 	$(BIN)/headrace bench jpeg examples/teddies.jpg
+
+scaling: .venv/.scaling    ## Images a cycle against the number of image lanes (compiles two more cards)
+	$(BIN)/headrace bench card examples/teddies.jpg
 
 report: .venv/.reports     ## Area of the kernels, and their clock on an ECP5
 	$(BIN)/python -m headrace.hw.report
@@ -44,6 +50,11 @@ clean:                     ## Remove what was built
 
 .venv/.installed: .venv/bin/python pyproject.toml CMakeLists.txt $(SOURCES)
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	@touch $@
+
+.venv/.scaling: .venv/.installed
+	$(BIN)/python -m pip install --quiet --editable '.[test]' \
+		--config-settings='cmake.define.CARDS=sim;nic;sim2;sim4'
 	@touch $@
 
 .venv/.reports: .venv/.installed

@@ -14,6 +14,13 @@ def sim_built():
 
 
 @pytest.fixture(scope="session")
+def nic_built():
+    """Skip without the simulated card that has a network port."""
+    if importlib.util.find_spec("headrace._nic") is None:
+        pytest.skip("the simulated card with a network port is not built: pip install .")
+
+
+@pytest.fixture(scope="session")
 def photos():
     """Bytes of small real photos that the card takes, smallest first."""
     chosen = [entry for entry in corpus.entries("exact", "core")

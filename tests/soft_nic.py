@@ -6,11 +6,11 @@ Only to test what talks to cards. It loses, repeats and exchanges frames if told
 
 import collections
 import contextlib
-import random
 import threading
 
 import numpy as np
 
+from faults import Faults
 from headrace import reference, wire
 from headrace.errors import CardError
 from headrace.hashing import HashingRecipe
@@ -61,8 +61,7 @@ class SoftNic(Nic):
         self.mac, self.ip, self.segment = mac, ip, segment
         self.queues, self.each, self.deaf, self.transient = queues, each, deaf, transient
         self.forgotten, self.deepest = forgotten, 0
-        self.faults = loss, duplication, exchange_rate
-        self.rng = random.Random(seed)
+        self.faults = Faults(loss, duplication, exchange_rate, seed=seed)
         self.open = {}
         self.reassembler = wire.Reassembler()
         self.messages = collections.deque()
@@ -94,7 +93,7 @@ class SoftNic(Nic):
 
     def exchange(self, frames, budget):
         out = []
-        for frame in self._disturbed(frames):
+        for frame in self.faults(frames):
             neighbourly = self._arp(frame) or self._echo(frame)
             if neighbourly:
                 out.append(neighbourly)
@@ -123,17 +122,7 @@ class SoftNic(Nic):
             message = self.messages.popleft()
             if message.queue_pair in self.open:
                 out += self._answer(message)
-        return self._disturbed(out)
-
-    def _disturbed(self, frames):
-        loss, duplication, exchange_rate = self.faults
-        out = []
-        for frame in frames:
-            if self.rng.random() >= loss:
-                out += [frame] * (1 + (self.rng.random() < duplication))
-            if len(out) > 1 and self.rng.random() < exchange_rate:
-                out[-2:] = out[:-3:-1]
-        return out
+        return self.faults(out)
 
     def _arp(self, frame):
         """Answer to an ARP request for this address, or None."""

@@ -258,8 +258,8 @@ class Card(wiring.Component):
             m.d.comb += control.counters[k].eq(counter)
 
     def _write(self, m, images, texts, completer, network, writes):
-        """Rows, results of texts, completions and packets to the write DMA: neither a row nor a
-        packet is interrupted."""
+        """Rows, results of texts, completions and packets to the write DMA: neither a piece of a
+        row nor a packet is interrupted."""
         others = network.o_write if network else ()
         m.submodules.arbiter = arbiter = Arbiter(
             WriteBeat, 1 + len(images) + len(texts) + len(others))
@@ -269,8 +269,7 @@ class Card(wiring.Component):
             into = next(sources)
             m.d.comb += [
                 into.valid.eq(lane.o.valid), lane.o.ready.eq(into.ready),
-                *(into.p[name].eq(lane.o.p[name]) for name in ("address", "data", "strobe")),
-                into.p.last.eq(lane.o.p.end),
+                *(into.p[name].eq(lane.o.p[name]) for name in into.p.shape().members),
             ]
         for lane in texts:
             wiring.connect(m, lane.o, next(sources))

@@ -122,5 +122,5 @@ CONFIGS = {
                         text_lanes=0),
     "nic": CardConfig(wire=512, gated=True),
     **{f"sim{lanes}": CardConfig(image_lanes=lanes, text_lanes=0, gated=True)
-       for lanes in (1, 2, 4)},
+       for lanes in (2, 4)},
 }

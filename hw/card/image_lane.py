@@ -13,9 +13,10 @@ from ..jpeg.decoder import Decoder
 from ..status import Detail, Status
 from ..stream.layout import Frame, PayloadWord, PixelWord
 from ..tensor.layout import Elements, TableWrite
-from ..tensor.packer import ResultBeat, RowPacker
+from ..tensor.packer import RowPacker
 from ..tensor.tables import Tables
 from .completion import Completion
+from .row_buffer import RowBeat, RowBuffer
 
 
 __all__ = ["ImageJob", "ImageLane"]
@@ -51,7 +52,8 @@ class ImageLane(wiring.Component):
         There is something to do, or in a moment there will be nothing more.
     write, write_valid
         See :class:`..tensor.tables.Tables`.
-    o : :py:`Out(stream.Signature(ResultBeat(contexts)))`
+    o : :py:`Out(stream.Signature(RowBeat(contexts)))`
+        If there are other image lanes, without pauses up to ``last``.
     o_completion : :py:`Out(stream.Signature(Completion))`
         Offered when the job's last beat has been taken.
     symbol, starved, stalled, pixel_word : :py:`Out(1)`
@@ -66,7 +68,7 @@ class ImageLane(wiring.Component):
             "i": In(stream.Signature(PayloadWord)).array(n),
             "fault": In(n), "idle": Out(n), "active": Out(1),
             "write": In(TableWrite(config.recipes)), "write_valid": In(1),
-            "o": Out(stream.Signature(ResultBeat(n))),
+            "o": Out(stream.Signature(RowBeat(n))),
             "o_completion": Out(stream.Signature(Completion)),
             "symbol": Out(1), "starved": Out(1), "stalled": Out(1), "pixel_word": Out(1),
         })
@@ -252,14 +254,23 @@ class ImageLane(wiring.Component):
         """Rows to beats; counts rows under way."""
         wiring.connect(m, resize.o, tables.i)
         wiring.connect(m, tables.o, packer.i)
-        wiring.connect(m, packer.o, wiring.flipped(self.o))
+        if self.config.image_lanes > 1:
+            m.submodules.buffer = buffer = RowBuffer(self.config.contexts)
+            wiring.connect(m, packer.o, buffer.i)
+            wiring.connect(m, buffer.o, wiring.flipped(self.o))
+        else:
+            m.d.comb += [
+                self.o.valid.eq(packer.o.valid), packer.o.ready.eq(self.o.ready),
+                *(self.o.p[name].eq(packer.o.p[name]) for name in packer.o.p.shape().members),
+                self.o.p.last.eq(packer.o.p.end),
+            ]
         m.d.comb += [tables.write.eq(self.write), tables.write_valid.eq(self.write_valid)]
         inside = Signal()
         entered = resize.o.valid & resize.o.ready
         with m.If(entered):
             m.d.sync += inside.eq(~resize.o.p.row_last)
         left = self.o.valid & self.o.ready & self.o.p.end
-        self._rows = [Signal(4, name=f"rows_{c}") for c in range(self.config.contexts)]
+        self._rows = [Signal(7, name=f"rows_{c}") for c in range(self.config.contexts)]
         for c, rows in enumerate(self._rows):
             m.d.comb += [tables.config[c].eq(self._jobs[c].elements),
                          tables.width[c].eq(self._size[c].width)]

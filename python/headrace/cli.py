@@ -14,7 +14,8 @@ from PIL import Image
 from tqdm import tqdm
 
 import headrace
-from headrace import bench, bench_text, control, demo, nic, overlay, wire
+from headrace import (
+    bench, bench_card, bench_text, bench_wire, control, demo, nic, overlay, wire)
 from headrace.client import Client
 from headrace.hashing import HashingRecipe
 from headrace.hw.status import Detail, Status
@@ -35,6 +36,13 @@ def size(text):
     if len(sides) > 2:
         raise ValueError
     return sides[0] if len(sides) == 1 else tuple(sides)
+
+
+def positive(text):
+    """A number from 1 on."""
+    if int(text) < 1:
+        raise ValueError
+    return int(text)
 
 
 def numbers(text):
@@ -318,10 +326,17 @@ def list_cards(args):
 
 
 def run_bench(args):
-    if args.lane == "jpeg":
+    if not args.files and args.what != "wire":
+        raise ValueError(f"Give files to bench {args.what}")
+    if args.what == "jpeg":
         figures, table = bench.jpeg(args.files), bench.table
-    else:
+    elif args.what == "text":
         figures, table = bench_text.text(args.files, args.tokenizer), bench_text.table
+    elif args.what == "card":
+        figures, table = bench_card.scaling(args.files, copies=args.copies or 16), bench_card.table
+    else:
+        figures = bench_wire.ports(args.files, copies=args.copies or 8)
+        table = bench_wire.table
     print(json.dumps(figures, indent=2) if args.json else table(figures))
     return 0
 
@@ -459,8 +474,14 @@ def parser():
     verb("cards", list_cards, "List the cards that can be opened.")
 
     sub = verb("bench", run_bench, "Measure the simulated card, in cycles.")
-    sub.add_argument("lane", choices=("jpeg", "text"))
-    sub.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    sub.add_argument("what", choices=("jpeg", "text", "card", "wire"),
+                     help="an image lane, a text lane, cards with 1, 2 and 4 image lanes, or the "
+                          "network port, which needs no files")
+    # With "*" they could not stand behind options in all versions of Python.
+    sub.add_argument("files", nargs="+", default=[], type=Path, metavar="FILE").required = False
+    sub.add_argument("--copies", type=positive, metavar="N",
+                     help="of each file: for each lane (card, default: 16), or in all (wire, "
+                          "default: 8)")
     sub.add_argument("--json", action="store_true")
     sub.add_argument("--tokenizer", type=Path, metavar="tokenizer.json",
                      help="measure WordPiece too (text)")

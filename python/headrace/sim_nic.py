@@ -16,10 +16,16 @@ from headrace.hw.wire.outcome import Outcome
 from headrace.nic import Nic, Received
 from headrace.recipe import Recipe
 from headrace.results import array_of
-from headrace.sim import SimCard
+from headrace.sim import PATIENCE, SimCard
 
 
 __all__ = ["SimNic"]
+
+
+#: Cycles in which the card notices that a queue pair is closed, and is idle.
+CLOSING = 8192
+#: Quiet cycles after which the simulation takes the card for idle.
+REST = 512
 
 
 @dataclasses.dataclass
@@ -27,6 +33,10 @@ class Queue:
     """A queue pair that is open, or closed with messages of it still under way."""
 
     work: object
+    mode: registers.Mode
+    station: wire.Station
+    queue_pair: int
+    check: bool
     closed: bool = False
 
 
@@ -77,6 +87,8 @@ class SimNic(SimCard, Nic):
         self._results_at = self._room + slots * message_bytes
         rx, tx = [float(wire_stalls)] * 2 if np.ndim(wire_stalls) == 0 else wire_stalls
         self._rtl.configure_network(rx, tx, self._options["seed"])
+        self._queues = {}    # by index
+        self._received = []  # results in host memory that nobody asked for yet
         self._attach()
 
     # Registers
@@ -89,8 +101,7 @@ class SimNic(SimCard, Nic):
 
     def _attach(self):
         """Set up the network of a card that was just reset."""
-        self._queues = {}    # by index
-        self._working = False
+        self._working = self._lapsed = False
         mac, ip = wire.Station(self.mac, self.ip).numbers
         for name, value in (
                 ("mac", mac), ("ip", ip), ("queue_base", self.BASE), ("segment", self.segment),
@@ -104,6 +115,17 @@ class SimNic(SimCard, Nic):
     def _reset(self):
         super()._reset()
         self._attach()
+        # Not now: it may have been a queue pair's recipe that could not be loaded.
+        self._lapsed = True
+
+    def _restore(self):
+        """Open again what was open before a reset. Messages that were under way are lost."""
+        if self._lapsed:
+            self._queues = {index: queue for index, queue in self._queues.items()
+                            if not queue.closed}
+            for index, queue in self._queues.items():
+                self._open(index, queue)
+            self._lapsed = False
 
     def _commit(self, index, **fields):
         self._write("queue", index)
@@ -115,11 +137,8 @@ class SimNic(SimCard, Nic):
     def listen(self, work, *, reply="sender", queue_pair=0, check=True):
         with self._lock:
             self._check_open()
+            self._restore()
             index = self._free_queue()
-            if isinstance(work, Recipe):
-                kind, recipe = Kind.IMAGE, self._open_images(work)
-            else:
-                kind, recipe = Kind.TEXT, self._texts.open(work)
             mode, station = registers.Mode.HOST, wire.Station("00:00:00:00:00:00", "0.0.0.0")
             if isinstance(reply, wire.Station):
                 mode, station = registers.Mode.FORWARD, reply
@@ -127,21 +146,29 @@ class SimNic(SimCard, Nic):
                 mode = registers.Mode.REPLY
             elif reply is not None:
                 raise ValueError(f"Reply must be \"sender\", a Station or None, not {reply!r}")
-            mac, ip = station.numbers
-            for name, value in (("queue_pair", queue_pair), ("queue_port", station.port),
-                                ("queue_mac", mac), ("queue_ip", ip)):
-                self._write(name, value)
-            self._commit(index, open=1, check=int(check), reply_port=1, mode=mode, kind=kind,
-                         recipe=recipe)
-            self._queues[index] = Queue(work)
+            queue = Queue(work, mode, station, queue_pair, check)
+            self._open(index, queue)
+            self._queues[index] = queue
             return self.BASE + index
+
+    def _open(self, index, queue):
+        """Load what a queue pair needs, and have the card take its messages."""
+        mac, ip = queue.station.numbers
+        if isinstance(queue.work, Recipe):
+            kind, recipe = Kind.IMAGE, self._open_images(queue.work)
+        else:
+            kind, recipe = Kind.TEXT, self._texts.open(queue.work)
+        for name, value in (("queue_pair", queue.queue_pair), ("queue_port", queue.station.port),
+                            ("queue_mac", mac), ("queue_ip", ip)):
+            self._write(name, value)
+        self._commit(index, open=1, check=int(queue.check), reply_port=1, mode=queue.mode,
+                     kind=kind, recipe=recipe)
 
     def _free_queue(self):
         if len(self._queues) == self.config.queues:
             # Perhaps one is closed, and the card just has to finish.
-            while self._rtl.work(1 << 20):
-                pass
-            self._forget_closed()
+            if not self._work(PATIENCE):
+                self._forget_closed()
         for index in range(self.config.queues):
             if index not in self._queues:
                 return index
@@ -161,17 +188,25 @@ class SimNic(SimCard, Nic):
         with self._lock:
             self._check_open()
             index = queue_pair - self.BASE
-            if index not in self._queues:
-                return   # the card was reset meanwhile
+            queue = self._queues.get(index)
+            if queue is None or queue.closed:
+                raise ValueError(f"Queue pair must be open, not {queue_pair!r}")
+            queue.closed = True
+            if self._lapsed:  # the card does not know it any more
+                return
             self._commit(index)
-            self._queues[index].closed = True
+            # A message that was open ends now, and must not end as one of the next owner.
+            if not self._working:
+                self._working = self._work(CLOSING)
             if not self._working:
                 self._forget_closed()
 
     def _forget_closed(self):
         """Nothing is under way: numbers and recipes of closed queue pairs may be used again."""
-        for index, queue in list(self._queues.items()):
-            if queue.closed:
+        closed = {index: queue for index, queue in self._queues.items() if queue.closed}
+        if closed:
+            self._take_received()  # as long as it is known what they are
+            for index, queue in closed.items():
                 del self._queues[index]
                 if isinstance(queue.work, Recipe):
                     self._recipes.leave(queue.work)
@@ -180,11 +215,18 @@ class SimNic(SimCard, Nic):
 
     # Frames
 
+    def stall_wire(self, rx, tx):
+        """Change the probability in each cycle that no beat arrives, and that none can leave."""
+        with self._lock:
+            self._check_open()
+            self._rtl.configure_network(rx, tx, self._options["seed"])
+
     def exchange(self, frames, budget):
         with self._lock:
             self._check_open()
+            self._restore()
             self._rtl.send(list(frames))
-            self._working = self._rtl.work(budget)
+            self._working = self._work(budget)
             if not self._working:
                 self._forget_closed()
             fault = self._rtl.take_fault()
@@ -192,35 +234,54 @@ class SimNic(SimCard, Nic):
                 raise CardError(f"The simulated card broke the rules of its memory port: {fault}")
             return self._rtl.take_frames()
 
+    def _work(self, budget):
+        """Let the card run for some cycles at most; whether something is still under way."""
+        rtl = self._rtl
+        end, quiet = rtl.cycles + budget, 0
+        # A slow memory is quiet for longer than the simulation waits.
+        while quiet <= self._options["latency"]:
+            before = rtl.transfers
+            if rtl.work(end - rtl.cycles):
+                return True
+            quiet = quiet + REST if rtl.transfers == before else REST
+            if rtl.cycles >= end:
+                return True
+        return False
+
     def busy(self):
         return self._working
 
     def receive(self):
-        received = []
         with self._lock:
             self._check_open()
-            while True:
-                value = self._rtl.read_register(registers.RECEIVED)
-                if not value & registers.VALID:
-                    return received
-                slot = value & 0xFFFF
-                received.append(self._collect_slot(self._results_at
-                                                   + slot * (self.most_result + BUS)))
-                self._rtl.write_register(registers.POST, slot)
+            self._take_received()
+            received, self._received = self._received, []
+            return received
+
+    def _take_received(self):
+        """Note the results in slots, and give the slots back."""
+        while (value := self._rtl.read_register(registers.RECEIVED)) & registers.VALID:
+            slot = value & 0xFFFF
+            result = self._collect_slot(self._results_at + slot * (self.most_result + BUS))
+            if result is not None:
+                self._received.append(result)
+            self._rtl.write_register(registers.POST, slot)
 
     def _collect_slot(self, address):
-        """The response in a slot."""
+        """The response in a slot; None if its queue pair has others, and was closed."""
         record = bytearray(BUS)
         self._rtl.memory.read_into(address, record)
         done = COMPLETION.unpack(record)
+        queue = self._queues.get(done["queue"])
+        if queue is None or queue.mode != registers.Mode.HOST:
+            return None
         raw = np.empty(done["bytes"], np.uint8)
         if done["bytes"]:
             self._rtl.memory.read_into(address + BUS, raw)
-        queue = self._queues.get(done["queue"])
         return Received(
             self.BASE + done["queue"], done["request"], Status(done["status"]),
             Detail(done["detail"]), done["cycles"],
-            array_of(queue.work, done, raw) if queue else None,
+            array_of(queue.work, done, raw),
             wire.Station.of(done["mac"], done["ip"], done["port"]))
 
     def counters(self):

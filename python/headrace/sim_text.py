@@ -122,18 +122,19 @@ class TextWork:
 
         return records(TextTable.CHARACTERS + Kernel.HASHING, np.arange(len(image)), image), note
 
-    def _wordpiece_tables(self, tables):
-        if self._vocabulary is tables:
+    def _wordpiece_tables(self, recipe):
+        if self._vocabulary == recipe.vocabulary:
             return b"", lambda: None
         if self._users:
             raise CardError("The card holds one vocabulary at a time, and a queue pair is open for "
                             "another one: close it, or open another card")
+        tables = recipe.tables(self.config.wordpiece)
         image = TableImage.pack(tables.entries, self.config.pages, self.config.entry_width)
         writes = tables.writes()
         self._vocabulary = None  # from now on the card's tables are a mixture
 
         def note():
-            self._vocabulary = tables
+            self._vocabulary = recipe.vocabulary
 
         return (records(TextTable.CHARACTERS + Kernel.WORDPIECE, np.arange(len(image)), image)
                 + records(TextTable.WORDPIECE + writes[:, 0], writes[:, 1], writes[:, 2])), note
@@ -143,8 +144,7 @@ class TextWork:
         if isinstance(recipe, HashingRecipe):
             fields = recipe.config(self.config.feature_rows, self.config.max_ngram)
             return (Kernel.HASHING, *sorted(fields.items())), self._hashing_tables
-        tables = recipe.tables(self.config.wordpiece)
-        return (Kernel.WORDPIECE,), lambda: self._wordpiece_tables(tables)
+        return (Kernel.WORDPIECE,), lambda: self._wordpiece_tables(recipe)
 
     def _setup(self, recipe, arena):
         """Number of a recipe, jobs that load what the card does not hold, and a function that

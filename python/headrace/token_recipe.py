@@ -128,6 +128,11 @@ class TokenRecipe:
                 if token["content"]}
 
     @functools.cached_property
+    def vocabulary(self):
+        """What :meth:`tables` is made of, a string: equal ones have equal tables."""
+        return json.dumps([self.parts["model"], self.parts["normalizer"], self.special_tokens])
+
+    @functools.cached_property
     def template(self):
         """What the post-processor makes of a text, as (token, type) with None for its tokens."""
         processor = self.parts["post_processor"]
@@ -205,8 +210,7 @@ class TokenRecipe:
         ValueError
             If the vocabulary does not fit the geometry.
         """
-        return _tables(json.dumps([self.parts["model"], self.parts["normalizer"],
-                                   self.special_tokens]), geometry or Geometry())
+        return _tables(self.vocabulary, geometry or Geometry())
 
     def redo(self, text):
         """Tokens of a text, by the library.

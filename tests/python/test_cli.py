@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import vocabulary
-from headrace import cli, reference
+from headrace import bench, bench_card, bench_wire, cli, reference
 from headrace.recipe import Recipe
 
 
@@ -94,6 +94,64 @@ def test_bench(sim_built, small, capsys):
     *alone, together = json.loads(capsys.readouterr().out)
     assert together["file"] == "together" and together["symbols"] == alone[0]["symbols"]
     assert together["pixels"] == 90 * 60 and together["bits"] == alone[0]["bits"]
+
+
+def test_bench_card(sim_built, small, monkeypatch, capsys):
+    # A card that is not built is named with the command.
+    monkeypatch.setattr(bench_card, "CARDS", ("sim", "sim2"))
+    monkeypatch.setitem(sys.modules, "headrace._sim2", None)
+    args = ["bench", "card", str(small), "--copies", "2"]
+    assert cli.main(["bench", "card", "--json", "--copies", "2", str(small)]) == 0
+    one, missing = json.loads(capsys.readouterr().out)
+    assert one["card"] == "sim" and one["lanes"] == 1 and one["images"] == 2 and one["ratio"] == 1
+    assert one["images_per_megacycle"] == 2e6 / one["cycles"]
+    assert 0 < one["read_beats_per_cycle"] < 1 and 0 < one["write_beats_per_cycle"] < 1
+    assert missing["lanes"] == 2 and "cmake.define.CARDS=" in missing["missing"]
+    assert cli.main([*args[:3], str(ROOT / "README.md"), *args[3:]]) == 0
+    text = capsys.readouterr().out
+    assert "estimate" in text and "SOI" in text and "cmake.define.CARDS=" in text
+    assert cli.main(["bench", "card"]) == 1
+    assert "Give files" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["sim2", "sim4"])
+def test_bench_card_scales(sim_built, tmp_path, name, monkeypatch):
+    pytest.importorskip(f"headrace._{name}", reason=f"the simulated card {name} is not built",
+                        exc_type=ImportError)
+    monkeypatch.setattr(bench_card, "CARDS", ("sim", name))
+    with Image.open(PHOTO) as photo:
+        photo.resize((400, 300)).save(tmp_path / "photo.jpg")
+    one, more = bench_card.scaling([tmp_path / "photo.jpg"], copies=4)
+    assert more["lanes"] == int(name[-1]) and more["images"] == 4 * more["lanes"]
+    assert more["ratio"] >= 0.95 * more["lanes"] and more["limit"] == "image lanes"
+
+
+def test_bench_wire(nic_built, small, monkeypatch, capsys):
+    monkeypatch.setattr(bench_wire, "ARRIVING", (256, 8896))
+    monkeypatch.setattr(bench_wire, "LEAVING", (1024,))
+    figures = bench_wire.ports([small], copies=2, amount=1 << 14)
+    arriving, leaving, through = (
+        [entry for entry in figures if entry["direction"] == direction]
+        for direction in ("in", "out", "through"))
+    assert len(arriving) == 5 and len(leaving) == 2 and len(through) == 1
+    for entry in arriving:
+        # A beat of 64 bytes a cycle, and nothing between frames.
+        assert entry["cycles"] == entry["frames"] * -(-entry["frame_bytes"] // 64)
+    for entry in arriving + leaving:
+        assert 0 < entry["bytes_per_cycle"] <= 64
+        share = entry["share_of_100g"] * entry["clock_for_100g"]
+        assert share == pytest.approx(bench.CLOCK) and entry["share_of_1g"] == pytest.approx(
+            100 * entry["share_of_100g"])
+        assert entry["limit"] in ("a beat a cycle", "reading results")
+    [entry] = through
+    assert entry["images"] == 2 and entry["status"] == "OK" and entry["limit"] == "image lane"
+    assert entry["bytes_out"] > 2 * 2 * 3 * 224 * 224 and 0.5 < entry["lane_busy"] <= 1
+    monkeypatch.setattr(bench_wire, "ports", lambda paths, copies: figures)
+    assert cli.main(["bench", "wire"]) == 0
+    text = capsys.readouterr().out
+    assert "estimate" in text and "small.jpg" in text
+    assert cli.main(["bench", "wire", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == figures
 
 
 @pytest.fixture

@@ -278,7 +278,7 @@ def test_other_ends():
         kept = card.keep(recipe, [*files, b"no image"])
         assert [(entry["status"], entry.get("shape")) for entry in kept] == [
             (0, [16, 16, 3])] * 4 + [(2, None)]
-        there[0].nic.faults = 0, 0, 0
+        there[0].nic.faults.rates = 0, 0, 0
         elsewhere.bind(("127.0.0.1", 0))
         numbers = card.forward(recipe, files, wire.Station(None, *elsewhere.getsockname()))
         assembler, got = wire.Reassembler(), {}

@@ -24,6 +24,7 @@ import vocabulary
 from headrace import cli, wire
 from headrace.client import Client
 from headrace.hw.status import Status
+from headrace.hw.wire.headers import ARP, BROADCAST, ETHERNET, EtherType
 from headrace.links import TapLink, neighbour, station_mac
 from headrace.nic import open_nic
 from headrace.recipe import Recipe
@@ -218,7 +219,7 @@ def tap(request):
         os.close(os.open("/dev/net/tun", os.O_RDWR))
     except OSError as error:
         pytest.skip(f"needs root and /dev/net/tun: {error}")
-    if request.param == "sim" and importlib.util.find_spec("headrace.sim_nic") is None:
+    if request.param == "sim" and importlib.util.find_spec("headrace._nic") is None:
         pytest.skip("the simulated network card is not built")
     nic = open_nic(request.param, mac="02:00:00:00:77:02", ip="10.77.31.2")
     try:
@@ -238,15 +239,49 @@ def tap(request):
 def echo(ip, payload):
     """Payload of the answer to an ICMP echo request, by way of the kernel."""
     head = struct.pack(">BBHHH", 8, 0, 0, 0x4444, 1)
-    head = head[:2] + struct.pack(">H", wire.checksum(head + payload)) + head[4:]
+    even = bytes(len(payload) % 2)
+    head = head[:2] + struct.pack(">H", wire.checksum(head + payload + even)) + head[4:]
     with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as raw:
         raw.settimeout(5)
         raw.sendto(head + payload, (ip, 0))
         while True:
             data, (source, _) = raw.recvfrom(4096)
             if source == ip and data[20] == 0 and data[24:26] == b"\x44\x44":
-                assert wire.checksum(data[20:]) == 0
+                assert wire.checksum(data[20:] + even) == 0
                 return data[28:]
+
+
+def arping(device, mac, ip, target):
+    """Who says to have an address on a device, as ``arping`` asks; None if nobody does."""
+    mac, ip = wire.Station(mac, ip).numbers
+    ask = ARP.pack(hardware=1, protocol=EtherType.IPV4, hardware_bytes=6, protocol_bytes=4,
+                   operation=1, sender_mac=mac, sender_ip=ip,
+                   target_ip=wire.Station("0", target).numbers[1])
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(EtherType.ARP)) as raw:
+        raw.bind((device, EtherType.ARP))
+        raw.settimeout(2)
+        raw.send((ETHERNET.pack(destination=BROADCAST, source=mac, type=EtherType.ARP)
+                  + ask).ljust(60, b"\0"))
+        while True:
+            try:
+                answer = raw.recv(2048)
+            except TimeoutError:
+                return None
+            fields = ARP.unpack(answer[ETHERNET.size:])
+            if fields["operation"] == 2 and fields["target_mac"] == mac:
+                assert fields["target_ip"] == ip
+                assert ETHERNET.unpack(answer)["source"] == fields["sender_mac"]
+                return wire.Station.of(fields["sender_mac"], fields["sender_ip"], 0)
+
+
+def test_tap_neighbours(tap):
+    """ARP and echoes of all sizes that fit the device, without and with the kernel's help."""
+    found = arping("hrtest0", tap.link.mac, "10.77.31.1", "10.77.31.2")
+    assert (found.mac, found.ip) == ("02:00:00:00:77:02", "10.77.31.2")
+    assert arping("hrtest0", tap.link.mac, "10.77.31.1", "10.77.31.3") is None
+    for size in 0, 1, 17, 18, 19, 56, 1000, 1472:
+        payload = bytes(n % 251 for n in range(size))
+        assert echo("10.77.31.2", payload) == payload
 
 
 def test_tap(tap, files):
