@@ -336,6 +336,15 @@ def test_download_again(folder, kind, cpu):
     np.testing.assert_array_equal(prep(data), expected)
     loaded.download()
     np.testing.assert_array_equal(prep(data), expected)
+    loaded.free()
+
+
+def test_stalls_do_not_matter(folder, cpu):
+    device = hp.SimDevice(stalls=0.5, latency=100, memory=1 << 27)
+    ip = pynq.Overlay(str(folder / FILES["alveo"]), device=device).headrace_1
+    data = jpeg(48, 64)
+    np.testing.assert_array_equal(ip.image(resize=16)(data), cpu.image(resize=16)(data))
+    assert ip.card.last[0].status is hr.Status.OK
 
 
 def test_pickle(ip):
