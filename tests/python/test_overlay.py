@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Overlays without bitstream, against the register table. PYNQ reads them in test_pynq.py."""
 
+import importlib.util
 import struct
+import sys
 from xml.etree import ElementTree
 
 import pytest
@@ -67,3 +69,10 @@ def test_zynq(tmp_path, capsys):
 def test_kind_must_be_known(tmp_path):
     with pytest.raises(ValueError, match="^Kind must be one of alveo, zynq, not 'versal'"):
         overlay.write(tmp_path, "versal")
+
+
+def test_without_pynq(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.delitem(sys.modules, "headrace.pynq", raising=False)
+    with pytest.raises(ImportError, match=r"^PYNQ is not installed: run `pip install"):
+        importlib.import_module("headrace.pynq")

@@ -8,6 +8,7 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 import warnings
 from pathlib import Path
 
@@ -305,6 +306,28 @@ def test_batches_and_verbs_mix(ip, cpu):
         batch.check(cpu)
 
 
+def test_threads(ip, cpu):
+    data = jpeg(48, 64)
+    prep, expected = ip.image(resize=16), cpu.image(resize=16)(data)
+    batches, failures = [Batch(seed) for seed in range(4)], []
+
+    def verbs():
+        for _ in range(4):
+            if not np.array_equal(prep(data), expected):
+                failures.append(prep)
+
+    threads = [threading.Thread(target=verbs) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for batch in batches:
+        ip.call(*batch.arguments)
+    for thread in threads:
+        thread.join()
+    assert not failures
+    for batch in batches:
+        batch.check(cpu)
+
+
 def test_download_again(folder, kind, cpu):
     data = jpeg(48, 64)
     loaded = pynq.Overlay(str(folder / FILES[kind]), device=hp.SimDevice())
@@ -313,6 +336,15 @@ def test_download_again(folder, kind, cpu):
     np.testing.assert_array_equal(prep(data), expected)
     loaded.download()
     np.testing.assert_array_equal(prep(data), expected)
+    loaded.free()
+
+
+def test_stalls_do_not_matter(folder, cpu):
+    device = hp.SimDevice(stalls=0.5, latency=100, memory=1 << 27)
+    ip = pynq.Overlay(str(folder / FILES["alveo"]), device=device).headrace_1
+    data = jpeg(48, 64)
+    np.testing.assert_array_equal(ip.image(resize=16)(data), cpu.image(resize=16)(data))
+    assert ip.card.last[0].status is hr.Status.OK
 
 
 def test_pickle(ip):

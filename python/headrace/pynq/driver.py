@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """PYNQ's driver of the kernel: the verbs of every card, and batches of one's own."""
 
+import contextlib
 import dataclasses
 import inspect
 import operator
@@ -27,7 +28,7 @@ class PynqCard(BusCard):
         super().__init__("pynq", fallback)
         self._device = ip.device
         self._loaded = getattr(ip.device, "timestamp", None)
-        transport = PynqTransport(ip, memory)
+        transport = PynqTransport(ip.mmio, ip.target, memory)
         try:
             transport.check()
             self._connect(config_of(transport.limits()), transport)
@@ -43,13 +44,15 @@ class PynqCard(BusCard):
             self._forget()
 
     def _run(self, jobs, address):
-        self._bus.settle()
+        self._bus.wait()  # for what others have begun
         return super()._run(jobs, address)
 
-    def forget(self):
-        """Others have used the card: nothing is known of what it holds."""
+    @contextlib.contextmanager
+    def others(self):
+        """While others give the card something; nothing is known of what it holds then."""
         with self._lock:
             self._forget()
+            yield
 
     def _close(self):
         with self._lock:
@@ -116,6 +119,9 @@ class Headrace(pynq.DefaultIP):
             inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD,
                               annotation="void*" if pointer else "unsigned int")
             for name, _, _, pointer in arguments()])
+        memory = self._registers.get("jobs", {}).get("memory")
+        #: Where the kernel's buffers are allocated.
+        self.target = self.device.get_memory_by_name(memory) if memory else self.device
         self._card = None
         self._making = threading.Lock()
 
@@ -183,14 +189,15 @@ class Headrace(pynq.DefaultIP):
             If an argument is not such, before anything is started.
         """
         values = self._checked(**self._signature.bind(*args, **kwargs).arguments)
-        if self._card is not None and not self._card.closed:
-            self._card.forget()
-        if self.mmio.read(registers.CTRL) & registers.START:
-            raise CardError("The card has two batches to do: wait for one of them")
-        for name, (address, bits) in registers.ARGUMENTS.items():
-            for offset in range(0, bits, 32):
-                self.mmio.write(address + offset // 8, values[name] >> offset & 0xFFFFFFFF)
-        self.mmio.write(registers.CTRL, registers.START)
+        with self._making:
+            card = self._card
+        with contextlib.nullcontext() if card is None or card.closed else card.others():
+            if self.mmio.read(registers.CTRL) & registers.START:
+                raise CardError("The card has two batches to do: wait for one of them")
+            for name, (address, bits) in registers.ARGUMENTS.items():
+                for offset in range(0, bits, 32):
+                    self.mmio.write(address + offset // 8, values[name] >> offset & 0xFFFFFFFF)
+            self.mmio.write(registers.CTRL, registers.START)
         return Running(self)
 
     def call(self, *args, **kwargs):

@@ -13,8 +13,8 @@ __all__ = ["SimMemory"]
 #: Bytes: of a buffer's address, and of what is never given away, so that no buffer is at 0.
 PAGE = 4096
 
-# NumPy 2 asks for this before an instance has its own.
-if not hasattr(PynqBuffer, "device"):
+# Arrays of NumPy 2 have an attribute of this name, which cannot be written.
+if "device" not in vars(PynqBuffer):
     PynqBuffer.device = None
 
 

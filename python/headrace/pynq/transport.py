@@ -53,14 +53,17 @@ class PynqTransport(Transport):
 
     Parameters
     ----------
-    ip : pynq.DefaultIP
+    mmio : pynq.MMIO
+        The kernel's registers.
+    target
+        Where to allocate: a device of PYNQ, or a memory of one.
     memory : int
-        Bytes of the card's memory that are allocated.
+        Bytes of it.
     """
 
-    def __init__(self, ip, memory):
-        self.mmio = ip.mmio
-        self.memory = BufferMemory(pynq.allocate((memory,), np.uint8, target=ip.device))
+    def __init__(self, mmio, target, memory):
+        self.mmio = mmio
+        self.memory = BufferMemory(pynq.allocate((memory,), np.uint8, target=target))
         self.start, self.stop = self.memory.start, self.memory.size
 
     def read_register(self, address):
@@ -69,21 +72,15 @@ class PynqTransport(Transport):
     def write_register(self, address, value):
         self.mmio.write(address, int(value))
 
-    def wait(self):
-        self._until(registers.DONE)
-
     def reset(self):
         """PYNQ cannot reset a kernel; it is left to end what it has begun."""
-        self._until(registers.IDLE)
+        self.wait()
 
-    def settle(self):
-        """Wait for what others have begun."""
-        self._until(registers.IDLE)
-
-    def _until(self, bit):
+    def wait(self):
+        # DONE is cleared by reading, whoever reads it; so this waits for all that is under way.
         moved, deadline = None, time.monotonic() + PATIENCE
         look = time.monotonic() + 1
-        while not self.read_register(registers.CTRL) & bit:
+        while not self.read_register(registers.CTRL) & registers.IDLE:
             if (now := time.monotonic()) < look:
                 continue
             look = now + 1
