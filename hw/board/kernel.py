@@ -7,7 +7,7 @@ from amaranth import *
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..card.card import Card
+from ..card.card import Card, card_pins
 
 
 __all__ = ["Kernel", "Interface", "interfaces", "ports"]
@@ -42,13 +42,12 @@ class Kernel(wiring.Component):
         if config.gated:
             raise ValueError("Clocks of the lanes must not be gated on a board")
         self.config = config
-        self.card = Card(config)
-        super().__init__({name: member for name, member in self.card.signature.members.items()
+        super().__init__({name: member for name, member in card_pins(config).items()
                           if name not in LEFT_OUT})
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.card = card = self.card
+        m.submodules.card = card = Card(self.config)
         for name, member in self.signature.members.items():
             inner, outer = getattr(card, name), getattr(self, name)
             if name in RESPONSES:

@@ -54,10 +54,7 @@ class Plugin(wiring.Component):
     def __init__(self, config, memory_bits=22):
         if config.wire != 512:
             raise ValueError(f"Wire must be 512, not {config.wire!r}")
-        self.config = config
-        self.kernel = Kernel(config)
-        self.memory = OnChipMemory(memory_bits)
-        self.space = AddressSpace(memory_bits)
+        self.config, self.memory_bits = config, memory_bits
         lite = {**AXI_LITE, "awaddr": In(ADDRESS_BITS), "araddr": In(ADDRESS_BITS)}
         del lite["wstrb"]
         super().__init__({
@@ -70,9 +67,15 @@ class Plugin(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.kernel = kernel = self.kernel
-        m.submodules.memory = memory = self.memory
-        m.submodules.space = space = self.space
+        # The card makes its domain of pins; this one is for what is around it.
+        m.domains.sync = domain = ClockDomain("sync")
+        m.domains.reset = reset = ClockDomain("reset", reset_less=True)
+        m.d.reset += domain.rst.eq(~self.ap_rst_n)
+        m.d.comb += [domain.clk.eq(self.ap_clk), reset.clk.eq(self.ap_clk)]
+        kernel = Kernel(self.config)
+        m.submodules.kernel = DomainRenamer("card")(kernel)
+        m.submodules.memory = memory = OnChipMemory(self.memory_bits)
+        m.submodules.space = space = AddressSpace(self.memory_bits)
         m.submodules.sizer = sizer = FrameSizer()
         m.d.comb += [kernel.ap_clk.eq(self.ap_clk), kernel.ap_rst_n.eq(self.ap_rst_n),
                      self.interrupt.eq(kernel.interrupt)]
