@@ -5,7 +5,7 @@ import re
 
 from amaranth import *
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In
 
 from ..card.card import Card, card_pins
 

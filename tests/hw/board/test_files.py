@@ -65,6 +65,7 @@ def built(tmp_path_factory):
         key = type(component), component.config
         if key not in texts:
             texts[key] = original(component, module)
+        component._MustUse__used = True     # or Amaranth warns
         return texts[key]
 
     @functools.cache
@@ -257,9 +258,12 @@ def run_tcl(script, folder, component=None):
     prelude = (f"set pins {{{' '.join(pins)}}}\nset buses {{{' '.join(buses)}}}\n"
                f"source {{{HERE / 'vivado.tcl'}}}\ncd {{{folder}}}\nsource {{{script}}}\n")
     if tclsh := shutil.which("tclsh"):
-        run = subprocess.run([tclsh], input=prelude + 'puts [join $log "\\n"]\n', text=True,
-                             capture_output=True, timeout=60)
-        assert (run.returncode, run.stderr) == (0, "")
+        (folder / "prelude.tcl").write_text(prelude + 'puts [join $log "\\n"]\n')
+        run = subprocess.run([tclsh, folder / "prelude.tcl"], text=True, capture_output=True,
+                             timeout=60)
+        (folder / "prelude.tcl").unlink()
+        if run.returncode:
+            raise RuntimeError(run.stderr)
         return run.stdout.splitlines()
     tkinter = pytest.importorskip("tkinter", reason="neither tclsh nor Python's tkinter")
     tcl = tkinter.Tcl()
@@ -298,14 +302,19 @@ def test_design_needs_package(built, tmp_path):
         run_tcl(tmp_path / "design.tcl", tmp_path, board.top(board.config))
 
 
-@pytest.mark.parametrize("line", [
-    "add_file x", "package_xo -xo_file x", "add_files /nowhere/x.v", "get_bd_pins nothing/aclk",
-    "create_bd_cell -type ip -vlnv xilinx.com:ip:nothing x", "validate_bd_design 1",
-    "package_xo -xo_path x -kernel_name x -ip_directory /nowhere -kernel_xml /nowhere"])
-def test_stand_ins(tmp_path, line):
+@pytest.mark.parametrize("line, message", [
+    ("add_file x", 'invalid command name "add_file"'),
+    ("package_xo -xo_file x", "unknown option -xo_file"),
+    ("package_xo -xo_path", "-xo_path has no value"),
+    ("add_files /nowhere/x.v", "no such file: /nowhere/x.v"),
+    ("get_bd_pins nothing/aclk", "no cell nothing"),
+    ("create_bd_cell -type ip -vlnv xilinx.com:ip:nothing x", "no IP xilinx.com:ip:nothing"),
+    ("validate_bd_design 1", "validate_bd_design: 1 arguments"),
+    ("package_xo -xo_path x -ip_directory /nowhere", "no such file: /nowhere")])
+def test_stand_ins(tmp_path, line, message):
     """They reject what Vivado would."""
     (tmp_path / "x.tcl").write_text(f"create_project a {tmp_path}/a\n{line}\n")
-    with pytest.raises((AssertionError, RuntimeError, Exception)):
+    with pytest.raises(Exception, match=re.escape(message)):
         run_tcl(tmp_path / "x.tcl", tmp_path)
 
 

@@ -85,13 +85,11 @@ proc parse {name arguments} {
 }
 
 foreach name [array names commands] {
-    if {[info commands do_$name] eq ""} {
-        proc $name args [format {
-            set call [parse %1$s $args]
-            if {[info commands ::do(%1$s)] ne ""} { return [::do(%1$s) $call] }
-            return %1$s
-        } $name]
-    }
+    proc $name args [format {
+        set call [parse %1$s $args]
+        if {[info commands ::%2$s] ne ""} { return [::%2$s $call] }
+        return %1$s
+    } $name do.[string map {:: .} $name]]
 }
 
 proc touch {path} {
@@ -100,37 +98,37 @@ proc touch {path} {
 }
 
 # What some of them do.
-proc do(create_project) {call} {
+proc do.create_project {call} {
     lassign [dict get $call ""] ::project_name ::project
     file mkdir $::project
     set ::cells {}
     set ::ports {}
 }
-proc do(add_files) {call} {
+proc do.add_files {call} {
     foreach file [dict get $call ""] {
         if {![file exists $file]} { error "add_files: no such file: $file" }
     }
 }
-proc do(read_verilog) {call} { do(add_files) $call }
-proc do(ipx::package_project) {call} { touch [dict get $call -root_dir]/component.xml }
-proc do(ipx::edit_ip_in_project) {call} {
+proc do.read_verilog {call} { do.add_files $call }
+proc do.ipx.package_project {call} { touch [dict get $call -root_dir]/component.xml }
+proc do.ipx.edit_ip_in_project {call} {
     if {![file exists [lindex [dict get $call ""] 0]]} { error "no component" }
 }
-proc do(ipx::get_user_parameters) {call} { return {} }
+proc do.ipx.get_user_parameters {call} { return {} }
 # As Vivado finds them, from the ports of the Verilog: $::buses is set by the test.
-proc do(ipx::get_bus_interfaces) {call} {
+proc do.ipx.get_bus_interfaces {call} {
     set name [lindex [dict get $call ""] 0]
     if {$name in $::buses} { return $name }
     if {![dict exists $call -quiet]} { error "no bus interface $name" }
     return {}
 }
-proc do(ipx::infer_bus_interface) {call} {
+proc do.ipx.infer_bus_interface {call} {
     set name [lindex [dict get $call ""] 0]
     if {$name ni $::pins} { error "no port $name" }
     lappend ::buses $name
     return $name
 }
-proc do(ipx::associate_bus_interfaces) {call} {
+proc do.ipx.associate_bus_interfaces {call} {
     foreach option {-busif -clock -reset} {
         if {[dict exists $call $option] && [dict get $call $option] ni $::buses} {
             error "no bus interface [dict get $call $option]"
@@ -138,22 +136,22 @@ proc do(ipx::associate_bus_interfaces) {call} {
     }
 }
 set registers {}
-proc do(ipx::add_register) {call} {
+proc do.ipx.add_register {call} {
     set name [lindex [dict get $call ""] 0]
     if {$name in $::registers} { error "register $name is there" }
     lappend ::registers $name
     return $name
 }
-proc do(ipx::get_registers) {call} {
+proc do.ipx.get_registers {call} {
     set name [lindex [dict get $call ""] 0]
     if {$name ni $::registers} { error "no register $name" }
     return $name
 }
-proc do(package_xo) {call} {
+proc do.package_xo {call} {
     if {![file exists [dict get $call -ip_directory]/component.xml]} { error "no component" }
     touch [dict get $call -xo_path]
 }
-proc do(set_property) {call} {
+proc do.set_property {call} {
     set rest [dict get $call ""]
     if {[dict exists $call -dict]} {
         if {[llength [dict get $call -dict]] % 2} { error "set_property: odd dict" }
@@ -170,8 +168,8 @@ proc do(set_property) {call} {
         set ::repository $value
     }
 }
-proc do(get_property) {call} { return 100% }
-proc do(get_board_parts) {call} { return xilinx.com:kv260_som:part0:1.4 }
+proc do.get_property {call} { return 100% }
+proc do.get_board_parts {call} { return xilinx.com:kv260_som:part0:1.4 }
 
 # Block designs: pins and buses of each kind of cell.
 array set cell_pins {
@@ -184,7 +182,7 @@ array set cell_buses {
     xilinx.com:ip:proc_sys_reset {}
     xilinx.com:ip:smartconnect {S00_AXI M00_AXI}
 }
-proc do(create_bd_cell) {call} {
+proc do.create_bd_cell {call} {
     set vlnv [dict get $call -vlnv]
     if {[string match headrace:* $vlnv]} {
         if {$vlnv ne "headrace:kernel:headrace:1.0" || ![info exists ::repository]} {
@@ -206,15 +204,15 @@ proc find {path own table} {
     if {$pin ni $there} { error "no pin $path" }
     return $path
 }
-proc do(get_bd_pins) {call} { return [find [lindex [dict get $call ""] 0] $::pins cell_pins] }
-proc do(get_bd_intf_pins) {call} {
+proc do.get_bd_pins {call} { return [find [lindex [dict get $call ""] 0] $::pins cell_pins] }
+proc do.get_bd_intf_pins {call} {
     return [find [lindex [dict get $call ""] 0] $::buses cell_buses]
 }
 set connected {}
-proc do(connect_bd_net) {call} { lappend ::connected {*}[dict get $call ""] }
-proc do(connect_bd_intf_net) {call} { lappend ::connected {*}[dict get $call ""] }
+proc do.connect_bd_net {call} { lappend ::connected {*}[dict get $call ""] }
+proc do.connect_bd_intf_net {call} { lappend ::connected {*}[dict get $call ""] }
 # Everything that a cell has must be connected.
-proc do(validate_bd_design) {call} {
+proc do.validate_bd_design {call} {
     foreach {cell vlnv} $::cells {
         set own [string match headrace:* $vlnv]
         foreach pin [expr {$own ? [concat ap_clk ap_rst_n interrupt $::buses]
@@ -223,18 +221,18 @@ proc do(validate_bd_design) {call} {
         }
     }
 }
-proc do(create_bd_design) {call} {
+proc do.create_bd_design {call} {
     set ::design $::project/$::project_name.srcs/[lindex [dict get $call ""] 0].bd
     touch $::design
 }
-proc do(get_files) {call} {
+proc do.get_files {call} {
     if {[lindex [dict get $call ""] 0] ne [file tail $::design]} { error "no such file" }
     return $::design
 }
-proc do(generate_target) {call} {
+proc do.generate_target {call} {
     touch $::project/$::project_name.gen/sources_1/bd/system/hw_handoff/system.hwh
 }
-proc do(launch_runs) {call} {
+proc do.launch_runs {call} {
     if {[dict get $call -to_step] ne "write_bitstream"} { error "to_step" }
     touch $::project/$::project_name.runs/impl_1/system_wrapper.bit
 }
