@@ -20,7 +20,7 @@ from .text_lane import TextLane
 from .write_dma import WriteBeat, WriteDma
 
 
-__all__ = ["Card"]
+__all__ = ["AXI", "card_pins", "Card"]
 
 
 #: Names and members of the AXI4 manager.
@@ -40,6 +40,18 @@ AXI = {
 
 #: Kinds of lanes, each in a clock domain of its own.
 FAMILIES = "image", "text"
+
+
+def card_pins(config):
+    """Names and members of a card."""
+    return {
+        "ap_clk": In(1), "ap_rst_n": In(1), "interrupt": Out(1),
+        **{f"{family}_{name}": member for family in FAMILIES if config.gated
+           for name, member in (("clk", In(1)), ("wanted", Out(1)))},
+        **{f"s_axi_control_{name}": member for name, member in AXI_LITE.items()},
+        **{f"m_axi_gmem_{name}": member for name, member in AXI.items()},
+        **(network_pins(config.wire) if config.wire else {}),
+    }
 
 
 class Card(wiring.Component):
@@ -73,14 +85,7 @@ class Card(wiring.Component):
         if not isinstance(config, CardConfig):
             raise TypeError(f"Config must be a CardConfig, not {config!r}")
         self.config = config
-        super().__init__({
-            "ap_clk": In(1), "ap_rst_n": In(1), "interrupt": Out(1),
-            **{f"{family}_{name}": member for family in FAMILIES if config.gated
-               for name, member in (("clk", In(1)), ("wanted", Out(1)))},
-            **{f"s_axi_control_{name}": member for name, member in AXI_LITE.items()},
-            **{f"m_axi_gmem_{name}": member for name, member in AXI.items()},
-            **(network_pins(config.wire) if config.wire else {}),
-        })
+        super().__init__(card_pins(config))
 
     def elaborate(self, platform):
         m = Module()

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The boards by name, and the files of one."""
+
+from ..export import convert_component
+from . import kv260, opennic, u50, u55c, u280
+
+
+__all__ = ["BOARDS", "PLANNED", "generate"]
+
+
+#: By name.
+BOARDS = {module.BOARD.name: module.BOARD for module in (u55c, u280, u50, kv260, opennic)}
+
+#: Names that are taken, and what is to come.
+PLANNED = {"ecpix5": "an ECP5 with gigabit Ethernet, built with yosys and nextpnr"}
+
+
+def generate(board, folder, *, config=None):
+    """Write a board's files.
+
+    Parameters
+    ----------
+    board : Board
+    folder : Path
+        Made if it is not there.
+    config : CardConfig
+        Instead of the board's own.
+
+    Returns
+    -------
+    list of Path
+        What was written.
+    """
+    component = board.top(config or board.config)
+    texts = {**board.files(board, component),
+             board.sources: convert_component(component, board.module)}
+    for name, text in texts.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        if path.suffix == ".sh":
+            path.chmod(0o755)
+    return [folder / name for name in texts]
