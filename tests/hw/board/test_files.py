@@ -404,4 +404,4 @@ def test_opennic(built, tmp_path):
     # As the shell's build.tcl does it.
     log = run_tcl(tmp_path / "plugin" / "build_box_250mhz.tcl", tmp_path / "plugin")
     assert calls(log, "read_verilog")
-    assert run_tcl(tmp_path / "plugin/box_250mhz/box_250mhz_axi_crossbar.tcl", tmp_path) == []
+    assert not any(run_tcl(tmp_path / "plugin/box_250mhz/box_250mhz_axi_crossbar.tcl", tmp_path))
