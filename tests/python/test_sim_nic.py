@@ -331,7 +331,7 @@ def test_giving_up_is_an_error():
     with SimNic() as card:
         nic = Disturbed(card, Faults(loss=1.0))
         with serving(nic) as (server, _), Client(*server.address, timeout=60) as patient:
-            with Client(*server.address, timeout=0.1, retries=1) as client:
+            with Client(*server.address, timeout=1.5, retries=1) as client:
                 for result in client.image(20, 16)([picture(0), picture(1)], errors="return"):
                     assert isinstance(result, hr.errors.NoAnswer)
             nic.faults.rates = 0, 0, 0
