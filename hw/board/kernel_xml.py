@@ -44,15 +44,14 @@ def kernel_xml(name, component):
     for interface in buses.values():
         ElementTree.SubElement(parts, "port", port(interface))
     args = ElementTree.SubElement(kernel, "args")
-    order = sorted(registers.ARGUMENTS.items(), key=lambda item: item[1][0])
-    for number, (argument, (address, bits)) in enumerate(order):
-        pointer = bits == 64
+    order = registers.arguments()
+    for number, (argument, address, size, pointer) in enumerate(order):
         ElementTree.SubElement(args, "arg", {
             "name": argument, "id": str(number), "offset": f"0x{address:X}",
             "addressQualifier": POINTER if pointer else SCALAR,
             "port": "m_axi_gmem" if pointer else "s_axi_control",
-            "type": "void*" if pointer else "uint", "size": f"0x{bits // 8:X}",
-            "hostOffset": "0x0", "hostSize": f"0x{bits // 8:X}"})
+            "type": "void*" if pointer else "uint", "size": f"0x{size:X}",
+            "hostOffset": "0x0", "hostSize": f"0x{size:X}"})
     streams = [interface for interface in buses.values() if interface.kind == "axis"]
     for number, interface in enumerate(streams, len(order)):
         ElementTree.SubElement(args, "arg", {

@@ -7,8 +7,8 @@ from ..status import Status
 
 
 __all__ = ["IDENTITY", "VERSION", "ADDRESS_BITS", "CTRL", "GIE", "IER", "ISR", "ARGUMENTS",
-           "LIMITS", "CAPABILITIES", "COUNTERS", "START", "DONE", "IDLE", "READY", "ON_DONE",
-           "ON_READY", "ON_RECEIVED", "NETWORK", "LOSSY", "ENABLE", "Mode", "QUEUE_OPTIONS",
+           "arguments", "LIMITS", "CAPABILITIES", "COUNTERS", "START", "DONE", "IDLE", "READY",
+           "ON_DONE", "ON_READY", "ON_RECEIVED", "NETWORK", "LOSSY", "ENABLE", "Mode", "QUEUE_OPTIONS",
            "queue_options", "COMMIT", "SET", "RESTART", "COUNT", "RECEIVED", "VALID", "POST"]
 
 
@@ -107,3 +107,10 @@ RECEIVED = 0x258
 VALID = 1 << 31
 #: Writing gives a slot to the card.
 POST = 0x25C
+
+
+def arguments():
+    """Name, address, bytes and whether it is a pointer of each argument of a batch, in the order in
+    which a kernel has them: 64 bits are a pointer to memory."""
+    return [(name, address, bits // 8, bits == 64) for name, (address, bits)
+            in sorted(ARGUMENTS.items(), key=lambda item: item[1][0])]

@@ -67,12 +67,6 @@ def text(root):
 
 # Alveo: a file of sections (XRT, "xclbin.h")
 
-def arguments():
-    """Name, address, bytes and whether it is a pointer, in the order of their numbers."""
-    return [(name, address, bits // 8, bits == 64) for name, (address, bits)
-            in sorted(registers.ARGUMENTS.items(), key=lambda item: item[1][0])]
-
-
 def kernel_xml():
     """The section EMBEDDED_METADATA."""
     ports = [tree("port", {"name": CONTROL, "mode": "slave", "range": f"0x{SPACE:X}",
@@ -85,7 +79,7 @@ def kernel_xml():
                          # PYNQ knows the types of C only, not OpenCL's.
                          "type": "void*" if pointer else "unsigned int",
                          "hostOffset": "0x0", "hostSize": f"0x{size:X}"})
-            for number, (name, address, size, pointer) in enumerate(arguments())]
+            for number, (name, address, size, pointer) in enumerate(registers.arguments())]
     instance = tree("instance", {"name": INSTANCE},
                     tree("addrRemap", {"base": f"0x{ALVEO_BASE:X}", "port": CONTROL}))
     kernel = tree("kernel", {"name": NAME, "language": "ip", "vlnv": VLNV, "attributes": "",
@@ -102,7 +96,7 @@ def counted(*entries):
 
 def xclbin(memory):
     """A file ``.xclbin`` without bitstream, for ``memory`` bytes of the card's memory."""
-    pointers = [n for n, (*_, pointer) in enumerate(arguments()) if pointer]
+    pointers = [n for n, (*_, pointer) in enumerate(registers.arguments()) if pointer]
     sections = [
         (2, "EMBEDDED_METADATA", kernel_xml()),
         # Type (DDR4), used, KiB, base, tag.
