@@ -8,8 +8,9 @@ from ..status import Status
 
 __all__ = ["IDENTITY", "VERSION", "ADDRESS_BITS", "CTRL", "GIE", "IER", "ISR", "ARGUMENTS",
            "arguments", "LIMITS", "CAPABILITIES", "COUNTERS", "START", "DONE", "IDLE", "READY",
-           "ON_DONE", "ON_READY", "ON_RECEIVED", "NETWORK", "LOSSY", "ENABLE", "Mode", "QUEUE_OPTIONS",
-           "queue_options", "COMMIT", "SET", "RESTART", "COUNT", "RECEIVED", "VALID", "POST"]
+           "ON_DONE", "ON_READY", "ON_RECEIVED", "NETWORK", "LOSSY", "ENABLE", "Mode",
+           "QUEUE_OPTIONS", "queue_options", "COMMIT", "SET", "RESTART", "COUNT", "RECEIVED",
+           "VALID", "POST"]
 
 
 #: "HDRC" in ASCII, the word at ``CAPABILITIES["identity"]``.
