@@ -7,7 +7,7 @@ from amaranth.hdl import Assert, Assume, Cover
 from headrace.hw.card.gate import Gate
 from headrace.hw.card.slots import Slots
 from inside import Inside
-from specs import Queue, Spec
+from specs import Queue, Spec, fifo_holds
 
 
 __all__ = ["GateSpec", "SlotsSpec"]
@@ -113,26 +113,5 @@ class SlotsSpec(Spec):
         # Where in the FIFO they lie.
         for n, item in enumerate(queue.items):
             m.d.comb += Assert((queue.level <= n) | (item < slots))
-        m.d.comb += [
-            Assert(fifo.stored <= fifo.depth), Assert(fifo.level == queue.level),
-            Assert(fifo.write.addr == (fifo.reader + fifo.stored)[:len(fifo.reader)]),
-            Assert(queue.level <= slots),
-        ]
-        with m.If(dut.o.valid):
-            m.d.comb += Assert(dut.o.payload == queue.items[0])
-        with m.If(fifo.asked):
-            m.d.comb += Assert(fifo.read.data == queue.after[dut.o.valid])
-        for n, port in enumerate(self.contents):
-            m.d.comb += port.addr.eq(fifo.reader + n)
-            with m.If(n < fifo.stored):
-                m.d.comb += Assert(port.data == queue.after[dut.o.valid + fifo.asked + n])
-        # What is free reaches the output within two cycles.
-        waited = Signal(2)
-        with m.If((queue.level != 0) & ~dut.o.valid):
-            m.d.sync += waited.eq(waited + 1)
-        with m.Else():
-            m.d.sync += waited.eq(0)
-        m.d.comb += [
-            Assert(waited <= 2), Assert((waited != 2) | dut.o.valid),
-            Assert((waited != 1) | dut.o.valid | fifo.asked),
-        ]
+        m.d.comb += Assert(queue.level <= slots)
+        fifo_holds(m, fifo, queue, self.contents)

@@ -85,6 +85,32 @@ class RegisterSpec(Spec):
             m.d.comb += Assert(dut.spare == queue.items[1])
 
 
+def fifo_holds(m, fifo, queue, contents):
+    """A :class:`Fifo` holds what ``queue`` does, and where; ``contents`` are read ports of its
+    memory, one a word. What it holds reaches its output within two cycles."""
+    m.d.comb += [
+        Assert(fifo.stored <= fifo.depth), Assert(fifo.level == queue.level),
+        Assert(fifo.write.addr == (fifo.reader + fifo.stored)[:len(fifo.reader)]),
+    ]
+    with m.If(fifo.o.valid):
+        m.d.comb += Assert(fifo.o.payload == queue.items[0])
+    with m.If(fifo.asked):
+        m.d.comb += Assert(fifo.read.data == queue.after[fifo.o.valid])
+    for n, port in enumerate(contents):
+        m.d.comb += port.addr.eq(fifo.reader + n)
+        with m.If(n < fifo.stored):
+            m.d.comb += Assert(port.data == queue.after[fifo.o.valid + fifo.asked + n])
+    waited = Signal(2)
+    with m.If((queue.level != 0) & ~fifo.o.valid):
+        m.d.sync += waited.eq(waited + 1)
+    with m.Else():
+        m.d.sync += waited.eq(0)
+    m.d.comb += [
+        Assert(waited <= 2), Assert((waited != 2) | fifo.o.valid),
+        Assert((waited != 1) | fifo.o.valid | fifo.asked),
+    ]
+
+
 class FifoSpec(Spec):
     """In order, nothing lost, level right, room for depth + 2, never stuck."""
 
@@ -98,30 +124,10 @@ class FifoSpec(Spec):
         queue = Queue(m, 3, 6)
         put, take = dut.i.valid & dut.i.ready, dut.o.valid & dut.o.ready
         queue.step(put, [dut.i.payload], take)
+        fifo_holds(m, dut, queue, self.contents)
         m.d.comb += [
-            Assert(dut.stored <= dut.depth),
-            Assert(dut.write.addr == (dut.reader + dut.stored)[:2]),
-            Assert(dut.level == queue.level),
             Assert(dut.i.ready | (dut.stored == dut.depth)),
             Cover((queue.level == 6) & take), Cover(put & take & dut.asked & dut.o.valid),
-        ]
-        with m.If(dut.o.valid):
-            m.d.comb += Assert(dut.o.payload == queue.items[0])
-        with m.If(dut.asked):
-            m.d.comb += Assert(dut.read.data == queue.after[dut.o.valid])
-        for n, port in enumerate(self.contents):
-            m.d.comb += port.addr.eq(dut.reader + n)
-            with m.If(n < dut.stored):
-                m.d.comb += Assert(port.data == queue.after[dut.o.valid + dut.asked + n])
-        # What is held reaches the output within two cycles.
-        waited = Signal(2)
-        with m.If((queue.level != 0) & ~dut.o.valid):
-            m.d.sync += waited.eq(waited + 1)
-        with m.Else():
-            m.d.sync += waited.eq(0)
-        m.d.comb += [
-            Assert(waited <= 2), Assert((waited != 2) | dut.o.valid),
-            Assert((waited != 1) | dut.o.valid | dut.asked),
         ]
 
 
