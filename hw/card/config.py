@@ -34,6 +34,8 @@ class CardConfig:
         Rows of the widest image that the resizer holds.
     intermediate_bits, output_bits : int
         Address bits of the resizer's other two memories, a context, in words of 8 pixels.
+    engines : int
+        Engines of the resizer: 1 or 2.
     recipes : int
         Recipes of each family held at a time.
     image_lanes, text_lanes : int
@@ -63,6 +65,7 @@ class CardConfig:
     source_rows: int = 16
     intermediate_bits: int = 12
     output_bits: int = 11
+    engines: int = 2
     recipes: int = 8
     image_lanes: int = 1
     text_lanes: int = 1
@@ -75,7 +78,7 @@ class CardConfig:
     slots: int = 32
 
     def __post_init__(self):
-        for name, most in (("contexts", 16), ("lines", 2), ("recipes", 256),
+        for name, most in (("contexts", 16), ("lines", 2), ("engines", 2), ("recipes", 256),
                            ("image_lanes", 16), ("max_ngram", 8)):
             value = getattr(self, name)
             if not isinstance(value, int) or not 1 <= value <= most:
@@ -111,7 +114,7 @@ class CardConfig:
         """Parameters of the resizer, as keywords."""
         return {name: getattr(self, name) for name in (
             "max_width", "max_side", "max_taps", "source_rows", "intermediate_bits",
-            "output_bits")}
+            "output_bits", "engines")}
 
 
 #: Cards by name.

@@ -70,10 +70,14 @@ class Geometry:
         Address bits of the memory between the passes, and of the one behind them, in words.
     transit : int
         Pixel words that may be under way after a row was granted.
+    engines : int
+        2, or 1 for half the speed.
     """
 
     def __init__(self, contexts, *, max_side=4096, max_taps=64, max_width=2048, source_rows=16,
-                 intermediate_bits=12, output_bits=11, transit=64):
+                 intermediate_bits=12, output_bits=11, transit=64, engines=2):
+        if engines not in (1, 2):
+            raise ValueError(f"Engines must be 1 or 2, not {engines!r}")
         for name, value, least in (
                 ("Contexts", contexts, 1), ("Max side", max_side, 8), ("Max taps", max_taps, 4),
                 ("Max width", max_width, 8), ("Source rows", source_rows, 8),
@@ -84,8 +88,9 @@ class Geometry:
         if max_width > max_side:
             raise ValueError(f"Max width must be at most the max side, not {max_width!r}")
         self.contexts = contexts
+        self.engines = engines
         #: Groups of contexts, that of ``c`` is ``c % groups``; see :class:`.resize.Resize`.
-        self.groups = min(contexts, 2)
+        self.groups = min(contexts, engines)
         #: Cycles from asking a tile buffer of some group to its pixels.
         self.latency = TileBuffer.LATENCY + self.groups - 1
         self.max_side = max_side
@@ -140,6 +145,19 @@ class Geometry:
             "context": range(contexts), "vertical": 1, "y": self.line, "x": self.side,
             "shift": self.shift,
         })
+
+    def group(self, context):
+        """Group of a context in hardware."""
+        return context[0] if self.groups == 2 else C(0, 1)
+
+    def seats(self):
+        """The same as an engine sees it: a single one takes both passes of a context for contexts
+        of their own, ``2 * context`` and the next, so that the groups are the passes."""
+        if self.engines == 2:
+            return self
+        return Geometry(2 * self.contexts, **{name: getattr(self, name) for name in (
+            "max_side", "max_taps", "max_width", "source_rows", "intermediate_bits",
+            "output_bits", "transit")})
 
     def rows(self, bits, shift):
         """Rows of ``2 ** shift`` words that a memory of ``2 ** bits`` words holds, as far as lines

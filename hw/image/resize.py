@@ -24,15 +24,15 @@ class Resize(wiring.Component):
 
     There are two engines, each of which takes 1 tap of 8 pixels a cycle. Passes over rows are most
     of the work, so contexts form two groups: for one of them the first engine does the first pass
-    and the second the second, for the other one it is the other way round. An output row leaves at
-    1 word a cycle. Memory is a ring of rows for each context, so the height of images is not
+    and the second the second, for the other one it is the other way round. A single engine takes
+    units of both passes in turns. An output row leaves at 1 word a cycle. Memory is a ring of rows for each context, so the height of images is not
     limited by it.
 
     Parameters
     ----------
     contexts : int
         Images in flight.
-    max_width, source_rows, max_side, max_taps, intermediate_bits, output_bits, transit : int
+    max_width, source_rows, max_side, max_taps, intermediate_bits, output_bits, transit, engines : int
         See :class:`.layout.Geometry`.
 
     Members
@@ -79,14 +79,14 @@ class Resize(wiring.Component):
         m = Module()
         g = self.geometry
         n = self.contexts
+        self._seats = seats = g.seats()
         # Source, between, output: of each group.
-        self._buffers = [[TileBuffer(g, bits) for _ in range(g.groups)] for bits in (
+        self._buffers = [[TileBuffer(seats, bits) for _ in range(g.groups)] for bits in (
             g.source_bits, g.intermediate_bits, g.output_bits)]
         for name, buffers in zip(("source", "between", "output"), self._buffers):
             for group, buffer in enumerate(buffers):
                 m.submodules[f"{name}_{group}"] = buffer
-        engines = [Pass(g), Pass(g)]
-        m.submodules.engine_0, m.submodules.engine_1 = engines
+        engines = [Pass(seats) for _ in range(g.engines)]
         m.submodules.reader = reader = RowReader(g)
 
         self._plans = [Signal(g.plan, name=f"plan_{c}") for c in range(n)]
@@ -97,19 +97,21 @@ class Resize(wiring.Component):
         self._released = [[Signal(g.line, name=f"released_{b}_{c}") for c in range(n)]
                           for b in range(2)]
         self._input_over = Signal(n)
+        self._busy = Signal(n)  # units are under way
 
         self._begin(m)
         self._receive(m)
         for number, engine in enumerate(engines):
+            m.submodules[f"engine_{number}"] = engine
             self._connect(m, number, engine, reader)
         self._send(m, reader)
         self._room(m, reader)
-        self._end(m, engines, reader)
+        self._end(m, reader)
         return m
 
-    def _group(self, context):
-        """Group of a context in hardware."""
-        return context[0] if self.geometry.groups == 2 else C(0, 1)
+    def _seat(self, context):
+        """What the buffers take for a context."""
+        return context if self.geometry.engines == 2 else Cat(C(0, 1), context)
 
     def _begin(self, m):
         """Latch plans."""
@@ -150,7 +152,7 @@ class Resize(wiring.Component):
             Cat(bypass, wanted).eq(flags[word.context]),
             # The engine cannot be held up, so it goes first.
             taken.eq(valid & ~(bypass & wanted & self._output_taken.bit_select(
-                self._group(word.context), 1))),
+                self.geometry.group(word.context), 1))),
             self.i.ready.eq(~valid | taken),
         ]
         with m.If(self.i.ready):
@@ -159,14 +161,14 @@ class Resize(wiring.Component):
         for number, shifts in ((0, "source_shift"), (2, "output_shift")):
             for group, buffer in enumerate(self._buffers[number]):
                 m.d.comb += [
-                    buffer.write.context.eq(word.context),
+                    buffer.write.context.eq(self._seat(word.context)),
                     buffer.write.x.eq(Cat(C(0, 3), columns[word.context])),
                     buffer.write.y.eq(Array(self._written[number])[word.context]),
                     buffer.write.shift.eq(
                         Array(plan[shifts] for plan in self._plans)[word.context]),
                     buffer.write_data.eq(word.pixels.as_value()),
                     buffer.write_valid.eq(taken & wanted & (bypass == (number == 2))
-                                          & (self._group(word.context) == group)),
+                                          & (self.geometry.group(word.context) == group)),
                 ]
         for c, plan in enumerate(self._plans):
             with m.If(taken & wanted & (word.context == c)):
@@ -184,21 +186,19 @@ class Resize(wiring.Component):
 
     def _connect(self, m, number, engine, reader):
         """Engine ``number`` between the buffers of its passes; their progress."""
-        g = self.geometry
+        g, seats = self.geometry, self._seats
         bits = (g.intermediate_bits, g.output_bits)
         shifts = ("source_shift", "between_shift", "output_shift")
-        m.d.comb += engine.clear.eq(self._clear)
         sources = []
-        for group in range(g.groups):
-            stage = (number + group) % 2
+        for half in range(seats.groups):
+            stage, group = self._work(number, half)
             source, target = self._buffers[stage][group], self._buffers[stage + 1][group]
             sources.append(source)
-            writes = Signal(name=f"writes_{number}_{group}")
+            writes = Signal(name=f"writes_{number}_{half}")
             m.d.comb += [
                 source.read.eq(engine.read),
-                source.read_valid.eq(engine.read_valid
-                                     & (self._group(engine.read.context) == group)),
-                writes.eq(engine.write_valid & (self._group(engine.write.context) == group)),
+                source.read_valid.eq(engine.read_valid & (seats.group(engine.read.context) == half)),
+                writes.eq(engine.write_valid & (seats.group(engine.write.context) == half)),
             ]
             # Behind what `_receive` says about the output rows.
             with m.If(writes if stage == 1 else 1):
@@ -208,33 +208,41 @@ class Resize(wiring.Component):
                 ]
             if stage == 1:
                 m.d.comb += self._output_taken[group].eq(writes)
-        self._fetch(m, f"engine_{number}", sources, engine.read.context, engine.read_data)
+        self._fetch(m, f"engine_{number}", sources, seats.group(engine.read.context), engine.read_data)
 
-        for c, plan in enumerate(self._plans):
-            stage = (number + c % g.groups) % 2
+        for seat in range(seats.contexts):
+            stage, _ = self._work(number, seat % seats.groups)
+            c = seat * self.contexts // seats.contexts
+            plan = self._plans[c]
             m.d.comb += [
-                engine.config[c].eq(plan.passes[stage]),
-                engine.start[c].eq(self._start[c] & ~plan.bypass),
-                engine.written[c].eq(self._written[stage][c]),
-                engine.released[c].eq(self._released[1][c] if stage == 0
-                                      else reader.released[c]),
-                engine.source_shift[c].eq(plan[shifts[stage]]),
-                engine.shift[c].eq(plan[shifts[stage + 1]]),
+                engine.config[seat].eq(plan.passes[stage]),
+                engine.start[seat].eq(self._start[c] & ~plan.bypass),
+                engine.clear[seat].eq(self._clear[c]),
+                engine.written[seat].eq(self._written[stage][c]),
+                engine.released[seat].eq(self._released[1][c] if stage == 0
+                                         else reader.released[c]),
+                engine.source_shift[seat].eq(plan[shifts[stage]]),
+                engine.shift[seat].eq(plan[shifts[stage + 1]]),
             ]
-            m.d.sync += engine.rows[c].eq(g.rows(bits[stage], plan[shifts[stage + 1]]))
-            with m.If(engine.release & (engine.release_context == c)):
+            m.d.sync += engine.rows[seat].eq(g.rows(bits[stage], plan[shifts[stage + 1]]))
+            with m.If(engine.release & (engine.release_context == seat)):
                 m.d.sync += self._released[stage][c].eq(engine.release_line)
-            with m.If(engine.done & (engine.done_context == c)):
+            with m.If(engine.done & (engine.done_context == seat)):
                 m.d.sync += self._written[stage + 1][c].eq(engine.done_line)
-            with m.If(engine.tie & (engine.tie_context == c)):
+            with m.If(engine.tie & (engine.tie_context == seat)):
                 m.d.sync += self.tie[c].eq(1)
+            with m.If(engine.busy[seat]):
+                m.d.comb += self._busy[c].eq(1)
 
-    def _fetch(self, m, name, buffers, context, pixels):
+    def _work(self, number, half):
+        """Pass of an engine's even (0) or odd seats, and the group of its contexts."""
+        return (half, 0) if self.geometry.engines == 1 else ((number + half) % 2, half)
+
+    def _fetch(self, m, name, buffers, group, pixels):
         """Pixels of the group that was asked, :attr:`Geometry.latency` cycles before."""
         if len(buffers) == 1:
             m.d.comb += pixels.eq(buffers[0].read_data)
             return
-        group = self._group(context)
         for stage in range(TileBuffer.LATENCY):
             following = Signal(name=f"{name}_group_{stage}")
             m.d.sync += following.eq(group)
@@ -244,15 +252,19 @@ class Resize(wiring.Component):
 
     def _send(self, m, reader):
         """Output rows to the reader."""
+        for buffer in self._buffers[2]:
+            m.d.comb += [buffer.read[name].eq(reader.read[name])
+                         for name in ("vertical", "y", "x", "shift")]
+            m.d.comb += buffer.read.context.eq(self._seat(reader.read.context))
         m.d.comb += [
-            *(buffer.read.eq(reader.read) for buffer in self._buffers[2]),
             *(buffer.read_valid.eq(reader.read_valid
-                                   & (self._group(reader.read.context) == group))
+                                   & (self.geometry.group(reader.read.context) == group))
               for group, buffer in enumerate(self._buffers[2])),
             # An aborted image leaves rows behind, which nobody may read.
             reader.clear.eq(self._clear | self._start | ~self._active),
         ]
-        self._fetch(m, "reader", self._buffers[2], reader.read.context, reader.read_data)
+        self._fetch(m, "reader", self._buffers[2], self.geometry.group(reader.read.context),
+                    reader.read_data)
         wiring.connect(m, reader.o, wiring.flipped(self.o))
         for c, plan in enumerate(self._plans):
             m.d.comb += [
@@ -277,14 +289,14 @@ class Resize(wiring.Component):
                                 & (used + 3 + ((2 * g.transit) >> shift) <= most)),
             ]
 
-    def _end(self, m, engines, reader):
+    def _end(self, m, reader):
         """Free contexts whose image is over, or aborted."""
         done = self.o.valid & self.o.ready & self.o.p.last
         clean = Signal(range(16))
         busy = Signal(self.contexts)
         output_over = Signal(self.contexts)
         m.d.comb += [
-            busy.eq(engines[0].busy | engines[1].busy | reader.busy),
+            busy.eq(self._busy | reader.busy),
             # Long enough for a word on its way from `i`, and for `clear` to be seen.
             self.i_abort.ready.eq(clean == 15),
         ]
