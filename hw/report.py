@@ -85,6 +85,16 @@ KERNELS = {
 #: An index in a name of RTLIL, as in ``\\o.pixels[0]``; one behind a space selects bits.
 INDEX = re.compile(r"(?<=\S)\[(\d+)\]")
 
+#: A read port of a memory in RTLIL: all before its mask of writes which it need not see, the
+#: memory's name, and the mask.
+READ_PORT = re.compile(
+    r'(  cell \$memrd_v2 [^\n]*\n    parameter \\MEMID "\\\\(\S+)"\n'
+    r"(?:    [^\n]*\n)*?    parameter \\COLLISION_X_MASK \d+')(0+)\n")
+
+#: A memory of which the design says that nothing is read as it is written.
+UNCHECKED = re.compile(
+    r"  attribute \\no_rw_check 1\n(?:  attribute [^\n]*\n)*  memory [^\n]* \\(\S+)\n")
+
 #: Synthesis of ``{stem}.il`` to ``{stem}.json``. ABC9 would take the asynchronous reset that a
 #: flip-flop could have for a path through it, and so see loops: nothing here has such a reset.
 ECP5_SCRIPT = """\
@@ -114,9 +124,19 @@ LUT_MEMORY = {
     "RAM32M16": 8, "RAM64M8": 8, "SRL16E": 1, "SRLC32E": 1}
 
 
+def unchecked_module(text):
+    """A module of RTLIL whose memories are not asked for what they held before a write, where none
+    can meet a read: in FIFOs, and where the attribute ``no_rw_check`` says so. yosys would make it
+    of registers."""
+    names = {"storage", *UNCHECKED.findall(text)}
+    return READ_PORT.sub(lambda port: port[0] if port[2] not in names
+                         else f"{port[1]}{'1' * len(port[3])}\n", text)
+
+
 def rtlil_text(component):
     """RTLIL that yosys can take: ABC9's results are put back by name, and brackets confuse it."""
     text = ZERO_MEMORY.sub("", rtlil.convert(component, name="top", emit_src=False))
+    text = "\nmodule ".join(map(unchecked_module, text.split("\nmodule ")))
     return INDEX.sub(r".\1", text)
 
 

@@ -106,7 +106,7 @@ class Card(wiring.Component):
         wired = bool(config.wire)
         m.submodules.completer = completer = Completer(1 + len(lanes) + wired, network=wired)
         m.submodules.reads = reads = ReadDma(
-            2 + len(images) * config.contexts + len(texts) + wired)
+            2 + len(images) * config.contexts + len(texts) + wired, config.prefetch)
         m.submodules.writes = writes = WriteDma()
         for family, members in zip(FAMILIES, (images, texts)):
             self._clock(m, family, members)

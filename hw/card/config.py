@@ -36,6 +36,8 @@ class CardConfig:
         Address bits of the resizer's other two memories, a context, in words of 8 pixels.
     engines : int
         Engines of the resizer: 1 or 2.
+    prefetch : int
+        Beats of memory held for each of those who read it, at least 8: as many as it is late.
     recipes : int
         Recipes of each family held at a time.
     image_lanes, text_lanes : int
@@ -66,6 +68,7 @@ class CardConfig:
     intermediate_bits: int = 12
     output_bits: int = 11
     engines: int = 2
+    prefetch: int = 32
     recipes: int = 8
     image_lanes: int = 1
     text_lanes: int = 1
@@ -84,6 +87,8 @@ class CardConfig:
             if not isinstance(value, int) or not 1 <= value <= most:
                 text = name.replace("_", " ").capitalize()
                 raise ValueError(f"{text} must be within range(1, {most + 1}), not {value!r}")
+        if not isinstance(self.prefetch, int) or self.prefetch < 8:
+            raise ValueError(f"Prefetch must be at least 8, not {self.prefetch!r}")
         if self.text_lanes not in range(17):
             raise ValueError(f"Text lanes must be within range(17), not {self.text_lanes!r}")
         if self.wire not in (0, 64, 512):

@@ -27,6 +27,8 @@ class ReadDma(wiring.Component):
     Parameters
     ----------
     clients : int
+    depth : int
+        Beats held for a client.
 
     Members
     -------
@@ -41,13 +43,11 @@ class ReadDma(wiring.Component):
 
     #: Beats of the longest burst.
     BURST = 8
-    #: Beats held for a client.
-    DEPTH = 32
     #: Bursts under way.
     BURSTS = 16
 
-    def __init__(self, clients):
-        self.clients = clients
+    def __init__(self, clients, depth=32):
+        self.clients, self.depth = clients, depth
         super().__init__({
             "request": In(stream.Signature(ReadRequest)).array(clients),
             "o": Out(stream.Signature(ReadBeat)).array(clients),
@@ -68,11 +68,11 @@ class ReadDma(wiring.Component):
         for c in range(n):
             address = Signal(58, name=f"address_{c}")
             left = Signal(32, name=f"left_{c}")
-            credit = Signal(range(self.DEPTH + 1), init=self.DEPTH, name=f"credit_{c}")
+            credit = Signal(range(self.depth + 1), init=self.depth, name=f"credit_{c}")
             room = Signal(self.BURST.bit_length(), name=f"room_{c}")
             length = Signal(self.BURST.bit_length(), name=f"length_{c}")
             m.submodules[f"queue_{c}"] = queue = fifo.SyncFIFOBuffered(
-                width=ReadBeat.size, depth=self.DEPTH)
+                width=ReadBeat.size, depth=self.depth)
             mine = go & (pick == c)
             m.d.comb += [
                 room.eq(self.BURST - address[:align]),

@@ -101,7 +101,8 @@ class TileBuffer(wiring.Component):
         m.d.sync += reads.eq(Cat(self.read_valid, reads))
 
         for bank in range(PIXELS):
-            mem = memory.Memory(shape=24, depth=self.depth, init=[])
+            # Rows that are read are complete.
+            mem = memory.Memory(shape=24, depth=self.depth, init=[], attrs={"no_rw_check": 1})
             m.submodules[f"bank_{bank}"] = mem
             write = mem.write_port()
             read = mem.read_port()

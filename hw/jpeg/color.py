@@ -2,7 +2,7 @@
 """Chroma upsampling and colour transform."""
 
 from amaranth import *
-from amaranth.lib import data, memory, wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..stream.layout import PIXELS, PixelWord
@@ -98,7 +98,7 @@ class ColorTransform(wiring.Component):
 
     ``R = y + ((91881 cr + 32768) >> 16)``, ``G = y + ((-22554 cb - 46802 cr + 32768) >> 16)``,
     ``B = y + ((116130 cb + 32768) >> 16)`` with ``cb`` and ``cr`` less 128, clamped to 8 bits.
-    The products come from tables.
+    Four products a pixel, of constants.
 
     Members
     -------
@@ -117,15 +117,6 @@ class ColorTransform(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        row = data.StructLayout({"own": signed(9), "green": signed(24)})
-        blue = memory.Memory(shape=row, depth=256, init=[
-            {"own": (116130 * (n - 128) + 32768) >> 16, "green": -22554 * (n - 128)}
-            for n in range(256)])
-        red = memory.Memory(shape=row, depth=256, init=[
-            {"own": (91881 * (n - 128) + 32768) >> 16, "green": -46802 * (n - 128) + 32768}
-            for n in range(256)])
-        m.submodules += [blue, red]
-
         valid, step = Signal(), Signal(Step(self.contexts))
         samples, samples_2 = (Signal(self.i.shape(), name=name, reset_less=True)
                               for name in ("samples", "samples_2"))
@@ -133,14 +124,18 @@ class ColorTransform(wiring.Component):
         valid_2, step_2 = Signal(), Signal.like(step)
         m.d.sync += [valid_2.eq(valid), step_2.eq(step), samples_2.eq(samples)]
         for n in range(PIXELS):
-            b, r = blue.read_port(), red.read_port()
-            m.d.comb += [b.addr.eq(self.i[n][1]), r.addr.eq(self.i[n][2])]
+            blue, red = (self.i[n][k] - 128 for k in (1, 2))
+            products = []
+            for factor, chroma in ((91881, red), (-46802, red), (-22554, blue), (116130, blue)):
+                product = Signal(signed(26), name=f"product_{n}_{len(products)}", reset_less=True)
+                m.d.sync += product.eq(chroma * C(factor, signed(18)))
+                products.append(product)
+            r, g_red, g_blue, b = products
+            y = Cat(C(1 << 15, 16), samples[n][0])    # and one half
             sums = []
-            y = samples[n][0]
-            green = b.data.green + r.data.green
-            for k, value in enumerate((y + r.data.own, y + (green >> 16), y + b.data.own)):
+            for k, value in enumerate((y + r, y + g_red + g_blue, y + b)):
                 total = Signal(signed(11), name=f"total_{n}_{k}", reset_less=True)
-                m.d.sync += total.eq(value)
+                m.d.sync += total.eq(value >> 16)
                 sums.append(total)
             for k, total in enumerate(sums):
                 out = self.o.pixels[n][k]
