@@ -85,11 +85,12 @@ KERNELS = {
 #: An index in a name of RTLIL, as in ``\\o.pixels[0]``; one behind a space selects bits.
 INDEX = re.compile(r"(?<=\S)\[(\d+)\]")
 
-#: A read port of a memory in RTLIL: all before its mask of writes which it need not see, the
+#: A clocked read port of a memory in RTLIL: all before its mask of writes which it need not see, the
 #: memory's name, and the mask.
 READ_PORT = re.compile(
     r'(  cell \$memrd_v2 [^\n]*\n    parameter \\MEMID "\\\\(\S+)"\n'
-    r"(?:    [^\n]*\n)*?    parameter \\COLLISION_X_MASK \d+')(0+)\n")
+    r"(?:    [^\n]*\n)*?    parameter \\COLLISION_X_MASK \d+')(0+)\n"
+    r"(?=(?:    [^\n]*\n)*?    parameter \\CLK_ENABLE 1\n)")
 
 #: A memory of which the design says that nothing is read as it is written.
 UNCHECKED = re.compile(
