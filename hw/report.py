@@ -128,7 +128,9 @@ LUT_MEMORY = {
 def unchecked_module(text):
     """A module of RTLIL whose memories are not asked for what they held before a write, where none
     can meet a read: in FIFOs, and where the attribute ``no_rw_check`` says so. yosys would make it
-    of registers."""
+    of registers. With several clocks it does not."""
+    if len(set(re.findall(r"connect \\CLK (.*)", text))) > 1:
+        return text
     names = {"storage", *UNCHECKED.findall(text)}
     return READ_PORT.sub(lambda port: port[0] if port[2] not in names
                          else f"{port[1]}{'1' * len(port[3])}\n", text)

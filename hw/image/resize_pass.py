@@ -53,6 +53,10 @@ class Pass(wiring.Component):
     #: Units under way.
     QUEUE = 8
 
+    #: Low bits of a coefficient that are multiplied by themselves: a multiplier of 18 bits is
+    #: signed.
+    SPLIT = 17
+
     def __init__(self, geometry):
         self.geometry = g = geometry
         n = g.contexts
@@ -155,13 +159,13 @@ class Pass(wiring.Component):
 
     def _accumulate(self, m, item):
         """The 24 multipliers and sums; return strobes: an output, the last one of its unit."""
-        first, last, end, valid = (Signal(name=f"product_{name}")
-                                   for name in ("first", "last", "end", "valid"))
+        layout = data.StructLayout({"first": 1, "last": 1, "end": 1, "valid": 1})
+        parts, product_tag = (Signal(layout, name=name) for name in ("parts_tag", "product_tag"))
         complete, complete_end = Signal(), Signal()
         ended, end_out = Signal(), Signal()
         m.d.sync += [
-            first.eq(item.first), last.eq(item.last), end.eq(item.end), valid.eq(item.valid),
-            complete.eq(valid & last), complete_end.eq(end),
+            parts.eq(Cat(item.first, item.last, item.end, item.valid)), product_tag.eq(parts),
+            complete.eq(product_tag.valid & product_tag.last), complete_end.eq(product_tag.end),
             ended.eq(complete), end_out.eq(complete_end),
         ]
         samples = Value.cast(self.read_data)
@@ -169,17 +173,24 @@ class Pass(wiring.Component):
         results = Signal(24 * PIXELS, reset_less=True)
         m.d.comb += self.write_data.eq(results)
         for lane in range(3 * PIXELS):
-            product = Signal(signed(PRECISION + 11), name=f"product_{lane}",
-                             reset_less=True)
-            total = Signal(signed(PRECISION + 11), name=f"total_{lane}", reset_less=True)
-            high = total[PRECISION:].as_signed()
-            with m.If(item.valid):
-                m.d.sync += product.eq(item.k * samples.word_select(lane, 8))
-            with m.If(valid):
-                m.d.sync += total.eq(Mux(first, 1 << (PRECISION - 1), total) + product)
+            # A coefficient is wider than multipliers are.
+            low = Signal(self.SPLIT + 8, name=f"low_{lane}", reset_less=True)
+            high = Signal(signed(PRECISION + 10 - self.SPLIT), name=f"high_{lane}", reset_less=True)
+            product, total = (Signal(signed(PRECISION + 11), name=f"{name}_{lane}",
+                                     reset_less=True) for name in ("product", "total"))
+            value = total[PRECISION:].as_signed()
+            sample = samples.word_select(lane, 8)
+            m.d.sync += [
+                low.eq(item.k[:self.SPLIT] * sample),
+                high.eq(item.k[self.SPLIT:].as_signed() * sample),
+                product.eq(low + (high << self.SPLIT)),
+            ]
+            with m.If(product_tag.valid):
+                m.d.sync += total.eq(
+                    Mux(product_tag.first, 1 << (PRECISION - 1), total) + product)
             with m.If(complete):
                 m.d.sync += results.word_select(lane, 8).eq(
-                    Mux(high < 0, 0, Mux(high > 255, 255, high)))
+                    Mux(value < 0, 0, Mux(value > 255, 255, value)))
         return ended, end_out
 
     def _write(self, m, ended, end, queue):
