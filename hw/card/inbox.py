@@ -65,7 +65,7 @@ class Inbox(wiring.Component):
         offer = Signal()
         m.d.comb += [
             self.address.eq(self.i.p.queue),
-            family.eq(Cat(self.queue.kind == kind for kind in KINDS[1:])),
+            family.eq(Cat(self.queue.kind == kind for kind in KINDS[1:len(self.o_job)])),
             completion.batch.eq(NETWORK), completion.request.eq(arrival.slot),
             completion.status.eq(arrival.status), completion.detail.eq(arrival.detail),
         ]

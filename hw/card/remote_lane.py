@@ -67,11 +67,13 @@ class RemoteLane(wiring.Component):
         self._result, self._room = Signal(58), Signal(26)   # beats that were not written yet
         self._latest, self._known = Signal(32), Signal()    # number of a message, if there was one
         self._status, self._detail = Signal(4), Signal(8)   # of it
+        self._at, self._data = Signal(58), Signal(8 * BUS)  # a beat that is written
         fault, mark = Signal(), Signal(32)  # of a transfer; bursts when all of it had been sent
         done, beat = self.o_completion.p, self.i_beats
         last = command["value"] == 1
         m.d.comb += [
-            done.batch.eq(NETWORK), self.o.p.strobe.eq(~0), self.o.p.last.eq(1),
+            done.batch.eq(NETWORK), self.o.p.address.eq(self._at), self.o.p.data.eq(self._data),
+            self.o.p.strobe.eq(~0), self.o.p.last.eq(1),
             lite.i.p.address.eq(command["address"]), lite.i.p.data.eq(command["value"]),
             lite.i.p.write.eq(command["command"] == Command.WRITE_REGISTER),
         ]
@@ -116,8 +118,8 @@ class RemoteLane(wiring.Component):
                         m.next = "Next"
             with m.State("Store"):
                 m.d.comb += [
-                    self.o.valid.eq(beat.valid & ~beat.p.error), self.o.p.data.eq(beat.p.data),
-                    self.o.p.address.eq(command["address"][6:]),
+                    self.o.valid.eq(beat.valid & ~beat.p.error), self._data.eq(beat.p.data),
+                    self._at.eq(command["address"][6:]),
                     beat.ready.eq(self.o.ready | beat.p.error),
                 ]
                 with m.If(beat.valid & beat.ready):
@@ -172,8 +174,7 @@ class RemoteLane(wiring.Component):
 
     def _append(self, m, valid, data):
         """Offer a beat of the result; whether it is taken."""
-        m.d.comb += [self.o.valid.eq(valid), self.o.p.address.eq(self._result),
-                     self.o.p.data.eq(data)]
+        m.d.comb += [self.o.valid.eq(valid), self._at.eq(self._result), self._data.eq(data)]
         with m.If(valid & self.o.ready):
             m.d.sync += [self._result.eq(self._result + 1), self._room.eq(self._room - 1),
                          self.o_completion.p.bytes.eq(self.o_completion.p.bytes + BUS)]
