@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Packets of a queue pair through a plain UDP socket."""
 
+import select
 import socket
 import sys
 
@@ -86,6 +87,10 @@ class PacketSocket:
 
     def fileno(self):
         return self._socket.fileno()
+
+    def wait(self, seconds):
+        """Return when there is a datagram, or after that time."""
+        select.select([self], [], [], seconds)
 
     def close(self):
         """Close the socket."""

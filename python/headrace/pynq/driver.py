@@ -2,7 +2,6 @@
 """PYNQ's driver of the kernel: the verbs of every card, and batches of one's own."""
 
 import contextlib
-import dataclasses
 import inspect
 import operator
 import threading
@@ -10,10 +9,10 @@ import threading
 import pynq
 from pynq.buffer import PynqBuffer
 
-from headrace.bus_card import BusCard
+from headrace.bus_card import BusCard, config_of
 from headrace.errors import CardError
 from headrace.hw.card import registers
-from headrace.hw.card.config import BUS, CardConfig
+from headrace.hw.card.config import BUS
 from headrace.overlay import VLNV, arguments
 from headrace.pynq.transport import PynqTransport
 
@@ -61,16 +60,6 @@ class PynqCard(BusCard):
 
     def __reduce__(self):
         raise TypeError("A card behind PYNQ cannot be pickled")
-
-
-def config_of(limits):
-    """Configuration of a card with these limits."""
-    names = {field.name for field in dataclasses.fields(CardConfig)}
-    config = CardConfig(**{name: value for name, value in limits.items() if name in names})
-    if config.text_lanes and config.max_features != limits["max_features"]:
-        raise CardError(f"The card's texts must have up to {config.max_features} features, not "
-                        f"{limits['max_features']}")
-    return config
 
 
 class Running:
