@@ -159,13 +159,13 @@ class RemoteLane(wiring.Component):
         with m.If(fault):
             self._fail(m, Status.BAD_JOB, Detail.BUS)
 
-    def _take(self, m, count, *, read=C(1, 1)):
+    def _take(self, m, count, *, read=1):
         """Go past the next blocks, and ask for them unless they are not to be ``read``; whether
         that was possible."""
         taken = Signal(name="taken")
         m.d.comb += [
             self.request.valid.eq(read), self.request.p.address.eq(self._payload),
-            self.request.p.beats.eq(count), taken.eq(self.request.ready | ~read),
+            self.request.p.beats.eq(count), taken.eq(Mux(read, self.request.ready, 1)),
         ]
         with m.If(taken):
             m.d.sync += [self._payload.eq(self._payload + count),

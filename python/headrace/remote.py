@@ -23,6 +23,7 @@ from headrace.hw.card.config import BUS
 from headrace.hw.status import Detail, Status
 from headrace.hw.wire.headers import ROCE_PORT
 from headrace.packet_socket import PacketSocket, segment_of
+from headrace.queue_pairs import QueuePair, QueuePairs
 from headrace.transport import Transport
 
 
@@ -37,6 +38,8 @@ PAUSE = 0.01
 MOST_MEMORY = 1 << 32
 #: Bytes that a driver needs at least: a recipe, jobs and completions, and some payloads.
 LEAST_MEMORY = 1 << 14
+#: Seconds in which a card should have done what it was asked for on a queue pair that is closed.
+CLOSING = 0.25
 
 
 def address_of(name):
@@ -116,7 +119,7 @@ class RemoteTransport(Transport):
         self.check()
         slots = self.read_register(registers.CAPABILITIES["slots"])
         messages, results, self._message_bytes, self._result_bytes = (
-            self._network(name) for name in (
+            self.read_argument(name) for name in (
                 "messages", "results", "message_bytes", "result_bytes"))
         self.start = max(messages + slots * self._message_bytes,
                          results + (slots + 1) * self._result_bytes)
@@ -158,8 +161,9 @@ class RemoteTransport(Transport):
             self.link.wait(min(0.001 * 2 ** attempt, self.timeout))
         seconds = time.monotonic() - begun
         if status is not None:
-            raise CardError(f"{self.what} had no room for a message, or lost it, {self.retries + 1} "
-                            f"times in {seconds:.1f} s ({status.name}); see who else sends to it")
+            raise CardError(f"{self.what} had no room for a message, or lost it, "
+                            f"{self.retries + 1} times in {seconds:.1f} s ({status.name}); see who "
+                            "else sends to it")
         raise CardError(
             f"No answer from {self.what} in {seconds:.1f} s, asked {self.retries + 1} times; see "
             f"whether it answers `ping`, whether its control queue pair is "
@@ -195,8 +199,8 @@ class RemoteTransport(Transport):
     def read_register(self, address):
         return self.read_registers([address])[0]
 
-    def _network(self, name):
-        """Value of an argument of the network."""
+    def read_argument(self, name):
+        """Value of an argument of the network, see :data:`headrace.hw.card.registers.NETWORK`."""
         address, bits = registers.NETWORK[name]
         words = self.read_registers(range(address, address + bits // 8, 4))
         return sum(word << 32 * n for n, word in enumerate(words))
@@ -320,8 +324,12 @@ class RemoteMemory:
             at += len(part)
 
 
-class RemoteCard(BusCard):
+class RemoteCard(QueuePairs, BusCard):
     """A card that has nothing but its network port. One driver at a time may use it.
+
+    The verbs take images and texts to the card's memory and results back, message by message. A
+    queue pair of one's own (:meth:`listen`) is the fast way: a request is a message, and so is its
+    answer.
 
     Parameters
     ----------
@@ -352,6 +360,7 @@ class RemoteCard(BusCard):
         super().__init__(name, fallback)
         self._options = dict(queue_pair=queue_pair, mtu=mtu, check=check, **options)
         self._counts = collections.Counter()
+        self._queues, self._lapsed = {}, False    # by index; they may lack their recipes
         try:
             self._socket = PacketSocket(address, queue_pair, check=check, counts=self._counts)
         except OSError as error:
@@ -364,6 +373,52 @@ class RemoteCard(BusCard):
         except BaseException:
             self._socket.close()
             raise
+
+    def _reset(self):
+        super()._reset()
+        self._lapsed = True
+
+    def _check_open(self):
+        super()._check_open()
+        if self._lapsed:
+            self._lapsed = False
+            for index, queue in self._queues.items():
+                self._open(index, queue)
+
+    def listen(self, work, *, reply="sender", queue_pair=0, check=True):
+        """Open a queue pair for requests, as :meth:`headrace.nic.Nic.listen` does.
+
+        It stays open when the driver has gone, until another one opens it for something else.
+        Results cannot stay in the card's memory: a ``reply`` of None is refused.
+        """
+        if reply is None:
+            raise ValueError('Reply must be "sender" or a Station on a board without a host, not '
+                             'None')
+        queue = QueuePair(work, reply, queue_pair, check)
+        with self._lock:
+            self._check_open()
+            base = self._bus.read_argument("queue_base")
+            own = self._options["queue_pair"] - base
+            index = next((index for index in range(self.config.queues)
+                          if index not in self._queues and index != own), None)
+            if index is None:
+                raise CardError(f"All {self.config.queues} queue pairs of the card are open: close "
+                                f"one")
+            self._open(index, queue)
+            self._queues[index] = queue
+            return base + index
+
+    def unlisten(self, queue_pair):
+        """Close a queue pair. What is under way may be dropped; what has not begun after a quarter
+        of a second may be done by the recipe of another."""
+        with self._lock:
+            self._check_open()
+            index = queue_pair - self._bus.read_argument("queue_base")
+            if index not in self._queues:
+                raise ValueError(f"Queue pair must be open, not {queue_pair!r}")
+            self._commit(index)
+            time.sleep(CLOSING)
+            self._let_go(self._queues.pop(index))
 
     def counters(self):
         """As of every card on a bus; and what happened on the way: ``asked`` and ``retried``

@@ -6,18 +6,23 @@
 import pytest
 from amaranth import *
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In
+from amaranth.lib.wiring import In, Out
 from headrace.hw.board.boot import Boot, network_boot
+from headrace.hw.board.memory import OnChipMemory
 from headrace.hw.card import registers
+from headrace.hw.card.card import AXI, Card
 from headrace.hw.card.config import CardConfig
 from headrace.hw.card.control import AXI_LITE
 from headrace.hw.card.jobs import Kind
+from headrace.hw.card.network import network_pins
 from headrace.hw.card.registers import Mode
 from headrace.hw.card.remote_lane import RemoteLane
 from runner import simulate
 
 
-CONFIG = CardConfig(wire=64, queues=4, slots=4, remote=True, text_lanes=0)
+CONFIG = CardConfig(contexts=1, lines=1, max_width=64, max_side=256, max_taps=64, source_rows=32,
+                    intermediate_bits=10, output_bits=8, recipes=2, text_lanes=0, wire=64,
+                    queues=4, slots=4, remote=True)
 PLACE = dict(mac=0x020000001234, ip=0x0A000002)
 
 
@@ -79,6 +84,48 @@ def test_network_boot():
     assert what == registers.SET | registers.RESTART
     assert before[registers.NETWORK["queue_options"][0]] == wanted["queue_options"]
     assert writes[-1][0] == registers.NETWORK["options"][0]
+
+
+class Board(wiring.Component):
+    """A card with memory of the chip, that has nothing but its network port."""
+
+    def __init__(self, writes, memory_bits):
+        self.writes, self.memory_bits = writes, memory_bits
+        super().__init__({"ap_clk": In(1), "ap_rst_n": In(1), "booted": Out(1),
+                          **network_pins(CONFIG.wire)})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.domains.sync = domain = ClockDomain("sync")
+        m.submodules.card = card = DomainRenamer("card")(Card(CONFIG))
+        m.submodules.boot = boot = Boot(self.writes)
+        m.submodules.memory = ram = OnChipMemory(self.memory_bits)
+        m.d.comb += [domain.clk.eq(self.ap_clk), domain.rst.eq(~self.ap_rst_n),
+                     card.ap_clk.eq(self.ap_clk), card.ap_rst_n.eq(self.ap_rst_n),
+                     self.booted.eq(boot.done)]
+
+        def join(members, prefix, part, other=""):
+            for name, member in members.items():
+                ours, its = getattr(card, f"{prefix}_{name}"), getattr(part, f"{other}{name}")
+                m.d.comb += ours.eq(its) if member.flow == In else its.eq(ours)
+
+        join(AXI_LITE, "s_axi_control", boot)
+        join({name: member.flip() for name, member in AXI_LITE.items()}, "m_axi_lite", boot,
+             "lite_")
+        join(AXI, "m_axi_gmem", ram)
+        for name, member in network_pins(CONFIG.wire).items():
+            inner, outer = getattr(card, name), getattr(self, name)
+            m.d.comb += inner.eq(outer) if member.flow == In else outer.eq(inner)
+        return m
+
+
+def test_board():
+    bits = 16
+    writes, free = network_boot(CONFIG, **PLACE, message_bytes=2048, result_bytes=2560,
+                                segment=512)
+    simulate(Board(writes, bits), "card_remote", name="remote_board",
+             env={"HEADRACE_MAC": str(PLACE["mac"]), "HEADRACE_IP": str(PLACE["ip"]),
+                  "HEADRACE_MEMORY_BITS": str(bits), "HEADRACE_FREE": str(free)})
 
 
 def test_init_wrong():
