@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A board without a host: the driver is at the other end of the wire, and what comes is Pillow's."""
+"""A board without a host: the driver is at the other end of the wire; what comes is Pillow's."""
 
 import collections
 import dataclasses
@@ -100,6 +100,7 @@ class BoardCard(RemoteCard):
     def __init__(self, link, **options):
         headrace.remote.time = types.SimpleNamespace(
             monotonic=lambda: get_sim_time("ns") * 1e-9, sleep=link.wait)
+        headrace.remote.CLOSING = 100e-6
         BusCard.__init__(self, "board", "raise")
         self._options, self._queues, self._lapsed = dict(queue_pair=QUEUE_PAIR), {}, False
         transport = RemoteTransport(
@@ -175,7 +176,7 @@ async def over_a_bad_wire(dut):
 
 @cocotb.test()
 async def data(dut):
-    """A queue pair for images, opened from afar: a file goes in as a message, a tensor comes out."""
+    """A queue pair for images, opened from afar: files go in as messages, tensors come out."""
     link = await begin(dut)
     rng = np.random.default_rng(8)
     card = await bridge(BoardCard)(link)
@@ -205,7 +206,7 @@ async def data(dut):
     # Images of both ways at once.
     for frame in sender.frames(file, 9):
         await link.rx.send(AxiStreamFrame(frame))
-    array = await bridge(card.image(layout="HWC"))(file)
+    array = await bridge(lambda: card.image(layout="HWC")(file))()
     np.testing.assert_array_equal(array, wanted)
     assert (await response())[1] == wanted.tobytes()
 
