@@ -5,7 +5,11 @@ import contextlib
 import io
 import pickle
 import random
+import re
+import shutil
 import socket
+import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +18,7 @@ from PIL import Image
 import headrace as hr
 from headrace import wire
 from headrace.hw.card import registers
-from headrace.hw.card.commands import QUEUE_PAIR
+from headrace.hw.card.commands import QUEUE_PAIR, Command
 from headrace.hw.status import Status
 from headrace.packet_socket import PacketSocket
 from headrace.remote import RemoteTransport, address_of
@@ -213,3 +217,35 @@ def test_pickle():
         again = pickle.loads(pickle.dumps(card))
         assert (again.name, again._options) == (card.name, card._options)
         again.close()
+
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "network.md"
+
+
+def test_documented_commands():
+    text = PAGE.read_text()
+    for command in Command:
+        assert f"| {command.value} | `{command.name}` |" in text
+
+
+def test_documented_client(tmp_path):
+    """The C program in the documentation reads registers, over a bad network too."""
+    if not shutil.which("cc") or not Path("/usr/include/zlib.h").exists():
+        pytest.skip("no C compiler with zlib")
+    code, = re.findall(r"```c\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    (tmp_path / "client.c").write_text(code)
+    subprocess.run(["cc", "-Wall", "-Wextra", "-Wno-sign-compare", "-Werror", "-o", "client",
+                    "client.c", "-lz"], cwd=tmp_path, check=True)
+
+    def read(board, address):
+        return subprocess.run([tmp_path / "client", *map(str, board.address), hex(address)],
+                              capture_output=True, text=True)
+
+    with SoftBoard() as board:
+        done = read(board, registers.CAPABILITIES["identity"])
+        assert (done.returncode, done.stdout) == (0, "0x48445243\n")
+        assert read(board, 0xF00).stderr == "status 7, detail 101\n"
+    assert board.counts["messages"] == 2
+    with SoftBoard(loss=0.3, seed=2) as board:
+        for _ in range(5):
+            assert read(board, registers.CAPABILITIES["slots"]).stdout == "0x00000004\n"
