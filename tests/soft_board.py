@@ -72,7 +72,10 @@ class SoftBoard:
         self.values = {
             **{address: capabilities[name] for name, address in registers.CAPABILITIES.items()},
             **{address + n: 0 for address in registers.COUNTERS.values() for n in (0, 4)},
-            **dict.fromkeys(range(0x10, 0x30, 4), 0), registers.CTRL: registers.IDLE,
+            **{address + n: 0 for address, bits in (
+                *registers.ARGUMENTS.values(), *registers.NETWORK.values())
+               for n in range(0, bits // 8, 4)},
+            registers.CTRL: registers.IDLE,
             **dict(boot), **dict(values)}
         self.loaded, self.left = {}, 0
         self.written = []

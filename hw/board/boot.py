@@ -19,7 +19,8 @@ __all__ = ["Boot", "network_boot"]
 class Boot(wiring.Component):
     """Writes registers after reset, in order; then passes on the accesses of another manager.
 
-    What the registers answer to the writes does not matter. Passing on is combinational.
+    It begins some cycles after its reset, so that the card's may end a little later. What the
+    registers answer to the writes does not matter. Passing on is combinational.
 
     Parameters
     ----------
@@ -80,7 +81,12 @@ class Boot(wiring.Component):
             read.addr.eq(index), lite.i.p.address.eq(read.data.address),
             lite.i.p.data.eq(read.data.data), lite.i.p.write.eq(1), lite.o.ready.eq(1),
         ]
+        settled = Signal(4)
         with m.FSM():
+            with m.State("Reset"):
+                m.d.sync += settled.eq(settled + 1)
+                with m.If(settled.all()):
+                    m.next = "Look"
             with m.State("Look"):
                 m.next = "Write"
                 with m.If(index == len(self.writes)):

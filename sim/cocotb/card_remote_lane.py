@@ -213,11 +213,13 @@ async def every_command(dut):
     # A payload that the memory does not hold.
     for payload, detail in (SIZE, Detail.BUS), (SIZE - 2 * BUS, Detail.BUS):
         test.memory[SIZE - 2 * BUS:] = tag(2000 + payload) + store(0, b"", 1)
+        before = test.memory[:BUS]
         test.put["i_job"].append(int.from_bytes(JOB.pack(
             payload=payload, length=3 * BUS, result=RESULT, capacity=MOST), "little"))
         await test.drain()
         done = unpack(Completion, test.take("o_completion").pop())
         assert (done["status"], done["detail"], done["bytes"]) == (BAD, detail, 0)
+        assert test.memory[:BUS] == before
 
 
 @cocotb.test()

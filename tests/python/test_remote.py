@@ -19,6 +19,8 @@ import headrace as hr
 from headrace import wire
 from headrace.hw.card import registers
 from headrace.hw.card.commands import QUEUE_PAIR, Command
+from headrace.hw.card.jobs import Kind
+from headrace.hw.card.registers import Mode
 from headrace.hw.status import Status
 from headrace.packet_socket import PacketSocket
 from headrace.remote import RemoteTransport, address_of
@@ -180,6 +182,58 @@ def test_two_drivers_one_after_the_other():
             with hr.open(board.name, **QUICK) as card:
                 card._bus.write_register(0x10, value)
                 assert board.values[0x10] == value
+
+
+def queue_pairs(board):
+    """What a board was told of queue pairs other than its first: options by index."""
+    chosen, options, table = (registers.NETWORK["queue"][0], registers.NETWORK["queue_options"][0],
+                              {})
+    values = {}
+    for address, value in board.written:
+        values[address] = value
+        if address == registers.COMMIT:
+            table[values[chosen]] = values[options]
+    return table
+
+
+def test_queue_pairs():
+    recipes = [hr.Recipe(**RECIPE), hr.Recipe(crop=8), hr.Recipe(resize=9)]
+    with SoftBoard(recipes, loss=0.05, duplication=0.05) as board, \
+            hr.open(board.name, retries=20, **QUICK) as card:
+        options = [registers.queue_options(
+            open=1, check=check, reply_port=1, mode=mode, kind=Kind.IMAGE, recipe=recipe)
+            for check, mode, recipe in ((1, Mode.REPLY, 0), (0, Mode.FORWARD, 1),
+                                        (1, Mode.REPLY, 0))]
+        station = wire.Station("02:00:00:00:00:07", "10.0.0.7", 99)
+        assert card.listen(recipes[0]) == 0x101
+        assert card.listen(recipes[1], reply=station, queue_pair=5, check=False) == 0x102
+        for name, value in dict(queue_pair=5, queue_port=99, queue_mac=0x020000000007,
+                                queue_ip=0x0A000007).items():
+            assert board.values[registers.NETWORK[name][0]] == value & 0xFFFFFFFF
+        assert card.listen(recipes[0]) == 0x103
+        assert queue_pairs(board) == dict(enumerate(options, 1))
+        with pytest.raises(hr.CardError, match="^All 4 queue pairs of the card are open: close on"):
+            card.listen(recipes[0])
+        for number in 0x100, 0x104:
+            with pytest.raises(ValueError, match="^Queue pair must be open, not"):
+                card.unlisten(number)
+        with pytest.raises(ValueError, match='^Reply must be "sender" or a Station on a board'):
+            card.listen(recipes[0], reply=None)
+        with pytest.raises(ValueError, match='^Reply must be "sender", a Station or None, not 1$'):
+            card.listen(recipes[0], reply=1)
+        # A recipe is in use as long as a queue pair needs it.
+        card.unlisten(0x102)
+        card.unlisten(0x101)
+        assert queue_pairs(board) == {1: 0, 2: 0, 3: options[2]}
+        assert card.listen(recipes[2]) == 0x101
+        with pytest.raises(hr.CardError, match="^All 2 recipes of the card are in use by queue"):
+            card.listen(recipes[1])
+        # After a batch that went wrong the card is told everything again.
+        board.written.clear()
+        with card._lock:
+            card._reset()
+        card.unlisten(0x103)
+        assert queue_pairs(board).keys() == {1, 3} and queue_pairs(board)[3] == 0
 
 
 def test_late_answers_are_ignored():
