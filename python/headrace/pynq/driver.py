@@ -13,7 +13,7 @@ from headrace.bus_card import BusCard, config_of
 from headrace.errors import CardError
 from headrace.hw.card import registers
 from headrace.hw.card.config import BUS
-from headrace.overlay import VLNV, arguments
+from headrace.overlay import VLNV
 from headrace.pynq.transport import PynqTransport
 
 
@@ -107,7 +107,7 @@ class Headrace(pynq.DefaultIP):
         self._signature = inspect.Signature([
             inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD,
                               annotation="void*" if pointer else "unsigned int")
-            for name, _, _, pointer in arguments()])
+            for name, _, _, pointer in registers.arguments()])
         memory = self._registers.get("jobs", {}).get("memory")
         #: Where the kernel's buffers are allocated.
         self.target = self.device.get_memory_by_name(memory) if memory else self.device
