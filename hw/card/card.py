@@ -16,6 +16,7 @@ from .dispatch import Dispatcher
 from .image_lane import ImageLane
 from .network import Network, network_pins
 from .read_dma import ReadDma
+from .remote_lane import RemoteLane
 from .text_lane import TextLane
 from .write_dma import WriteBeat, WriteDma
 
@@ -51,6 +52,8 @@ def card_pins(config):
         **{f"s_axi_control_{name}": member for name, member in AXI_LITE.items()},
         **{f"m_axi_gmem_{name}": member for name, member in AXI.items()},
         **(network_pins(config.wire) if config.wire else {}),
+        **{f"m_axi_lite_{name}": member.flip() for name, member in AXI_LITE.items()
+           if config.remote},
     }
 
 
@@ -79,6 +82,8 @@ class Card(wiring.Component):
         The lanes of the family have something to do.
     s_axis_rx_*, m_axis_tx_* : AXI4-Stream, if the card has a network port
         Frames that arrive, and those that leave; see :mod:`..wire.axis`.
+    m_axi_lite_* : AXI4-Lite manager, if ``config.remote``
+        Accesses of control queue pairs to registers: to be led to ``s_axi_control``.
     """
 
     def __init__(self, config):
@@ -103,10 +108,14 @@ class Card(wiring.Component):
         lanes = [*images, *texts]
         m.submodules.control = control = Control(values)
         m.submodules.dispatcher = dispatcher = Dispatcher(config)
-        wired = bool(config.wire)
+        wired, remote = bool(config.wire), None
+        if config.remote:
+            m.submodules.remote = remote = RemoteLane()
+            lanes.append(remote)
         m.submodules.completer = completer = Completer(1 + len(lanes) + wired, network=wired)
         m.submodules.reads = reads = ReadDma(
-            2 + len(images) * config.contexts + len(texts) + wired, config.prefetch)
+            2 + len(images) * config.contexts + len(texts) + wired + config.remote,
+            config.prefetch)
         m.submodules.writes = writes = WriteDma()
         for family, members in zip(FAMILIES, (images, texts)):
             self._clock(m, family, members)
@@ -119,7 +128,7 @@ class Card(wiring.Component):
             inner, outer = getattr(control, name), getattr(self, f"s_axi_control_{name}")
             m.d.comb += inner.eq(outer) if member.flow == In else outer.eq(inner)
         self._memory(m, reads, writes)
-        self._write(m, images, texts, completer, network, writes)
+        self._write(m, images, (*texts, *([remote] if remote else ())), completer, network, writes)
 
         # Jobs
         wiring.connect(m, dispatcher.o, completer.i[0])
@@ -146,6 +155,8 @@ class Card(wiring.Component):
             self._text_payloads(m, n, lane, dispatcher, *next(clients))
         if wired:
             self._connect(m, network, control, dispatcher, completer, writes, *next(clients))
+        if remote:
+            self._connect_remote(m, remote, network, writes, *next(clients))
         self._count(m, control, completer, images, texts, network)
         return m
 
@@ -229,6 +240,16 @@ class Card(wiring.Component):
             network.sent.eq(writes.sent), network.answered.eq(writes.answered),
         ]
 
+    def _connect_remote(self, m, remote, network, writes, request, beats):
+        """The lane of control queue pairs to pins, jobs and memory."""
+        for name, member in AXI_LITE.items():
+            inner, outer = getattr(remote, f"lite_{name}"), getattr(self, f"m_axi_lite_{name}")
+            m.d.comb += inner.eq(outer) if member.flow == Out else outer.eq(inner)
+        wiring.connect(m, network.o_job[2], remote.i_job)
+        wiring.connect(m, remote.request, request)
+        wiring.connect(m, beats, remote.i_beats)
+        m.d.comb += [remote.sent.eq(writes.sent), remote.answered.eq(writes.answered)]
+
     def _count(self, m, control, completer, images, texts, network):
         """Counters: of lanes, how many of them have the event."""
         def total(strobes):
@@ -262,12 +283,12 @@ class Card(wiring.Component):
                 m.d.sync += counter.eq(counter + event)
             m.d.comb += control.counters[k].eq(counter)
 
-    def _write(self, m, images, texts, completer, network, writes):
-        """Rows, results of texts, completions and packets to the write DMA: neither a piece of a
-        row nor a packet is interrupted."""
-        others = network.o_write if network else ()
+    def _write(self, m, images, others, completer, network, writes):
+        """Rows, results of other lanes, completions and packets to the write DMA: neither a piece
+        of a row nor a packet is interrupted."""
+        packets = network.o_write if network else ()
         m.submodules.arbiter = arbiter = Arbiter(
-            WriteBeat, 1 + len(images) + len(texts) + len(others))
+            WriteBeat, 1 + len(images) + len(others) + len(packets))
         sources = iter(arbiter.i)
         wiring.connect(m, completer.o, next(sources))
         for lane in images:
@@ -276,9 +297,9 @@ class Card(wiring.Component):
                 into.valid.eq(lane.o.valid), lane.o.ready.eq(into.ready),
                 *(into.p[name].eq(lane.o.p[name]) for name in into.p.shape().members),
             ]
-        for lane in texts:
+        for lane in others:
             wiring.connect(m, lane.o, next(sources))
-        for write in others:
+        for write in packets:
             wiring.connect(m, write, next(sources))
         wiring.connect(m, arbiter.o, writes.i)
 

@@ -57,6 +57,9 @@ class CardConfig:
     slots : int
         Messages from the network in flight, within ``range(1, 257)``: each has a buffer in the
         card's memory.
+    remote : bool
+        Registers and memory are reached by a queue pair of the network, too, and the registers by
+        a port of the card; see :mod:`.commands`.
     """
 
     contexts: int = 4
@@ -79,6 +82,7 @@ class CardConfig:
     wire: int = 0
     queues: int = 16
     slots: int = 32
+    remote: bool = False
 
     def __post_init__(self):
         for name, most in (("contexts", 16), ("lines", 2), ("engines", 2), ("recipes", 256),
@@ -93,6 +97,9 @@ class CardConfig:
             raise ValueError(f"Text lanes must be within range(17), not {self.text_lanes!r}")
         if self.wire not in (0, 64, 512):
             raise ValueError(f"Wire must be 0, 64 or 512, not {self.wire!r}")
+        if self.remote not in ((False, True) if self.wire else (False,)):
+            raise ValueError(f"Remote must be {'a bool' if self.wire else 'False without a wire'}, "
+                             f"not {self.remote!r}")
         for name, least in ("queues", 2), ("slots", 1):
             value = getattr(self, name)
             if not isinstance(value, int) or not least <= value <= 256:

@@ -16,17 +16,23 @@ from .queue_table import Queue
 from .slots import fifo_depth
 
 
-__all__ = ["Inbox"]
+__all__ = ["KINDS", "Inbox"]
+
+
+#: Kinds of queue pairs whose jobs go ways of their own; all others go with the first.
+KINDS = Kind.IMAGE, Kind.TEXT, Kind.CONTROL
 
 
 class Inbox(wiring.Component):
     """Makes of each message a job, or if it is not whole at once its completion.
 
-    Texts do not wait for images, nor images for texts. A message takes 2 cycles or more.
+    No family of jobs waits for another. A message takes 2 cycles or more.
 
     Parameters
     ----------
     queues, slots : int
+    remote : bool
+        There are control queue pairs.
 
     Members
     -------
@@ -35,19 +41,19 @@ class Inbox(wiring.Component):
         To a port of :class:`.queue_table.QueueTable`.
     messages, message_beats, results, result_beats : :py:`In(...)`
         Of :class:`.job_maker.JobMaker`.
-    o_job : :py:`Out(stream.Signature(512)).array(2)`
-        Each a :data:`.jobs.JOB`; texts are the second.
+    o_job : :py:`Out(stream.Signature(512)).array(2 + remote)`
+        Each a :data:`.jobs.JOB`; of the :data:`KINDS`.
     o_completion : :py:`Out(stream.Signature(Completion))`
         ``request`` is the slot.
     """
 
-    def __init__(self, queues, slots):
-        self.queues, self.slots = queues, slots
+    def __init__(self, queues, slots, *, remote=False):
+        self.queues, self.slots, self.remote = queues, slots, remote
         super().__init__({
             "i": In(stream.Signature(Arrival(queues, slots))),
             "address": Out(range(queues)), "queue": In(Queue),
             "messages": In(58), "message_beats": In(26), "results": In(58), "result_beats": In(26),
-            "o_job": Out(stream.Signature(8 * BUS)).array(2),
+            "o_job": Out(stream.Signature(8 * BUS)).array(2 + self.remote),
             "o_completion": Out(stream.Signature(Completion)),
         })
 
@@ -55,20 +61,21 @@ class Inbox(wiring.Component):
         m = Module()
         arrival = Signal(self.i.payload.shape())
         completion = self.o_completion.p
-        is_text, ready = Signal(), Signal()
+        family, ready = Signal(1 + self.remote), Signal()
         offer = Signal()
         m.d.comb += [
-            self.address.eq(self.i.p.queue), is_text.eq(self.queue.kind == Kind.TEXT),
+            self.address.eq(self.i.p.queue),
+            family.eq(Cat(self.queue.kind == kind for kind in KINDS[1:len(self.o_job)])),
             completion.batch.eq(NETWORK), completion.request.eq(arrival.slot),
             completion.status.eq(arrival.status), completion.detail.eq(arrival.detail),
         ]
-        for family, job in enumerate(self.o_job):
-            m.submodules[f"tasks_{family}"] = waiting = Fifo(Task(self.slots),
+        for number, job in enumerate(self.o_job):
+            m.submodules[f"tasks_{number}"] = waiting = Fifo(Task(self.slots),
                                                              fifo_depth(self.slots))
-            m.submodules[f"maker_{family}"] = maker = JobMaker(self.slots)
+            m.submodules[f"maker_{number}"] = maker = JobMaker(self.slots)
             wiring.connect(m, waiting.o, maker.i)
             wiring.connect(m, maker.o, wiring.flipped(job))
-            mine = is_text == family
+            mine = family == (1 << number) >> 1
             m.d.comb += [
                 *(getattr(maker, name).eq(getattr(self, name)) for name in (
                     "messages", "message_beats", "results", "result_beats")),

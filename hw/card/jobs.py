@@ -21,6 +21,7 @@ class Kind(enum.IntEnum):
     TEXT = 3       # payload: UTF-8
     LOAD_TEXT = 4  # payload: a TEXT_RECIPE, stored as text recipe `recipe`
     TABLE = 5      # payload: any number of TABLE_RECORD for the text lanes
+    CONTROL = 6    # payload: COMMANDs; of queue pairs only, if the card is `remote`
 
 
 class Kernel(enum.IntEnum):

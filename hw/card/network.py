@@ -51,8 +51,8 @@ class Network(wiring.Component):
         Arguments, see :data:`.registers.NETWORK`.
     commit, wire_count, received, arrived, post, posted
         Of :class:`.control.Control`.
-    o_job : :py:`Out(stream.Signature(512)).array(2)`
-        A :data:`.jobs.JOB` for each message that is whole; texts are the second.
+    o_job : :py:`Out(stream.Signature(512)).array(2 + remote)`
+        A :data:`.jobs.JOB` for each message that is whole; of the :data:`.inbox.KINDS`.
     o_completion : :py:`Out(stream.Signature(Completion))`
         Of all others.
     i_completion : :py:`In(stream.Signature(Completion))`
@@ -73,7 +73,7 @@ class Network(wiring.Component):
             **{name: In(bits) for name, (_, bits) in registers.NETWORK.items()},
             "commit": In(2), "wire_count": Out(32), "received": Out(stream.Signature(16)),
             "arrived": Out(1), "post": In(1), "posted": In(16),
-            "o_job": Out(stream.Signature(8 * BUS)).array(2),
+            "o_job": Out(stream.Signature(8 * BUS)).array(2 + config.remote),
             "o_completion": Out(stream.Signature(Completion)),
             "i_completion": In(stream.Signature(Completion)),
             "o_write": Out(stream.Signature(WriteBeat)).array(2),
@@ -90,7 +90,7 @@ class Network(wiring.Component):
         m.submodules.table = table = QueueTable(queues)
         m.submodules.slots = free = Slots(slots)
         m.submodules.gather = gather = Gather(queues, slots, bursts=width == 8 * BUS)
-        m.submodules.inbox = inbox = Inbox(queues, slots)
+        m.submodules.inbox = inbox = Inbox(queues, slots, remote=self.config.remote)
         m.submodules.recorder = recorder = Recorder(queues, slots)
         m.submodules.outbox = outbox = Outbox(width, queues, slots)
         self._frames(m, station, table)

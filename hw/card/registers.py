@@ -79,8 +79,8 @@ class Mode(enum.IntEnum):
 
 #: Lowest bit and bits of the fields of ``queue_options``. ``open``: messages are taken; ``check``:
 #: the CRC of their packets must be right; ``reply_port``: replies go to the UDP port that the
-#: message came from, else to 4791; ``mode``: a :class:`Mode`; ``kind``: ``IMAGE`` or ``TEXT`` of
-#: :class:`.jobs.Kind`; ``recipe``: its number.
+#: message came from, else to 4791; ``mode``: a :class:`Mode`; ``kind``: ``IMAGE``, ``TEXT`` or, if
+#: the card is ``remote``, ``CONTROL`` of :class:`.jobs.Kind`; ``recipe``: its number.
 QUEUE_OPTIONS = {"open": (0, 1), "check": (1, 1), "reply_port": (2, 1), "mode": (4, 2),
                  "kind": (8, 8), "recipe": (16, 8)}
 

@@ -2,6 +2,7 @@
 """A card that is driven by its registers and its memory, whatever the way to them."""
 
 import collections
+import dataclasses
 import functools
 import threading
 
@@ -14,20 +15,30 @@ from headrace.hashing import Refused
 from headrace.header import image_size
 from headrace.held import Held
 from headrace.hw.card import registers
-from headrace.hw.card.config import BUS
+from headrace.hw.card.config import BUS, CardConfig
 from headrace.hw.card.jobs import COMPLETION, JOB, RECIPE, RECIPE_BYTES, Kind
 from headrace.hw.status import Detail, Status
 from headrace.results import collect_image, settle_images, settle_texts
 from headrace.sim_text import TextWork
 
 
-__all__ = ["BusCard", "pack_recipe"]
+__all__ = ["BusCard", "config_of", "pack_recipe"]
 
 
 RULES = {type(None): 0, tuple: 1, int: 2}
 FILTERS = {"bilinear": 1, "bicubic": 2}
 #: Bytes of a job and of a completion.
 BLOCK = BUS
+
+
+def config_of(limits):
+    """Configuration of a card with these limits."""
+    names = {field.name for field in dataclasses.fields(CardConfig)}
+    config = CardConfig(**{name: value for name, value in limits.items() if name in names})
+    if config.text_lanes and config.max_features != limits["max_features"]:
+        raise CardError(f"The card's texts must have up to {config.max_features} features, not "
+                        f"{limits['max_features']}")
+    return config
 
 
 def pack_recipe(recipe):

@@ -35,13 +35,14 @@ def open(name=None, *, fallback="cpu", **options):
     Parameters
     ----------
     name : str, optional
-        One of :func:`cards`; by default the first of them.
+        One of :func:`cards`, by default the first of them; or ``udp://HOST``, perhaps with
+        ``:PORT``: a board without a host, which is driven through the network.
     fallback : "cpu" or "raise"
         What happens to an item that the card hands back: it is done again on the CPU, which gives
         Pillow's result or Pillow's exception, or :class:`ItemError` is raised.
     **options
         Of the simulated card, see :class:`headrace.sim.SimCard` and
-        :class:`headrace.sim_nic.SimNic`.
+        :class:`headrace.sim_nic.SimNic`; of a board, see :class:`headrace.remote.RemoteCard`.
 
     Returns
     -------
@@ -51,8 +52,11 @@ def open(name=None, *, fallback="cpu", **options):
         raise ValueError(f"Fallback must be one of cpu, raise, not {fallback!r}")
     if name is None:
         name = next(iter(cards()))
+    if name.lower().startswith("udp:"):
+        from headrace.remote import RemoteCard
+        return RemoteCard(name, fallback, **options)
     if name not in KINDS:
-        raise ValueError(f"Card must be one of {', '.join(KINDS)}, not {name!r}")
+        raise ValueError(f"Card must be one of {', '.join(KINDS)}, or udp://HOST, not {name!r}")
     if name == "cpu":
         return CpuCard(name, fallback, **options)
     if name == "nic":

@@ -6,15 +6,13 @@ import dataclasses
 import itertools
 import select
 import socket
-import sys
 import time
 
 from headrace import wire
 from headrace.control import Answer, ControlError, Lines, Setup
 from headrace.errors import CardError, NoAnswer
 from headrace.hw.status import Detail, Status
-from headrace.hw.wire.headers import (
-    BTH, HEADER_BYTES, ICRC_BYTES, IMMEDIATE, IPV4, MAX_FRAME, ROCE_PORT, UDP)
+from headrace.packet_socket import PacketSocket, segment_of
 
 
 __all__ = ["Channel"]
@@ -25,15 +23,12 @@ __all__ = ["Channel"]
 OVERTAKEN = 16
 #: Most times by which the patience for an answer grows.
 PATIENCE = 2
-#: Datagrams sent or received between two looks at the other direction.
+#: Datagrams sent between two looks at the other direction.
 BURST = 32
 #: Statuses that another attempt may better.
 TRANSIENT = Status.LOST, Status.NO_ROOM
 #: Seconds for which the server may see to the last requests.
 PARTING = 15.0
-
-# Of <linux/in.h>; Python's socket module has no names for them.
-IP_MTU_DISCOVER, IP_PMTUDISC_DO = 10, 2
 
 
 @dataclasses.dataclass
@@ -89,10 +84,7 @@ class Channel:
 
     def __init__(self, address, work, *, reply="sender", mtu=1500, timeout=10.0, retries=5,
                  window=32, window_bytes=1 << 20, check=True, counts=None):
-        overhead = IPV4.size + UDP.size + BTH.size + IMMEDIATE.size + ICRC_BYTES
-        most = MAX_FRAME - HEADER_BYTES - IMMEDIATE.size - ICRC_BYTES + overhead
-        if not overhead + 64 <= mtu <= most:
-            raise ValueError(f"Mtu must be within range({overhead + 64}, {most + 1}), not {mtu!r}")
+        segment = segment_of(mtu)
         self.reply, self.timeout, self.retries, self.check = reply, timeout, retries, check
         self.window = window
         self.counts = collections.Counter() if counts is None else counts
@@ -109,12 +101,17 @@ class Channel:
                             f"`headrace serve`") from None
         try:
             self._agree(Setup(work, reply, self._queue_pair, check), address)
-            self._udp = self._bind()
+            answer, counts = self.answer, self.counts
+            to = ((answer.ip, answer.port) if answer.through == "tap"
+                  else self._control.getpeername()[:2])
+            self._udp = PacketSocket(
+                to, self._queue_pair, check=check, counts=counts,
+                card=None if answer.through == "tap" else (answer.ip, answer.port))
         except BaseException:
             self._control.close()
             raise
         self.window_bytes = min(window_bytes, self.answer.window)
-        self._sender = wire.Sender(self.answer.queue_pair, segment=mtu - overhead)
+        self._sender = wire.Sender(self.answer.queue_pair, segment=segment)
 
     def _agree(self, setup, address):
         self._lines = Lines()
@@ -138,30 +135,6 @@ class Channel:
         except OSError as error:
             raise CardError(f"No answer from the server at {address[0]}:{address[1]}: "
                             f"{error}") from None
-
-    def _bind(self):
-        """UDP socket at the address from which the card, or the server, is reached."""
-        answer = self.answer
-        self._to = ((answer.ip, answer.port) if answer.through == "tap"
-                    else self._control.getpeername()[:2])
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.connect(self._to)
-            here = probe.getsockname()[0]
-        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        try:
-            # Not connected, and never fragmented: then Linux sends identification 0, which the CRC
-            # covers. The kernel cuts the buffers to what it allows.
-            if sys.platform == "linux":
-                udp.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO)
-            for option in socket.SO_RCVBUF, socket.SO_SNDBUF:
-                udp.setsockopt(socket.SOL_SOCKET, option, 1 << 22)
-            udp.bind((here, 0))
-            udp.setblocking(False)
-        except BaseException:
-            udp.close()
-            raise
-        self._here = udp.getsockname()
-        return udp
 
     @property
     def broken(self):
@@ -226,57 +199,20 @@ class Channel:
         for payload in payloads:
             numbers.append(next(self._requests))
             for packet in wire.request(self._sender, numbers[-1], payload):
-                while not self._emit(packet):
+                while not self._udp.send(packet):
                     select.select([], [self._udp], [], 1.0)
             self.counts["sent"] += 1
         return numbers
 
     # Sockets
 
-    def _emit(self, packet):
-        """Send a packet; False if there is no room now."""
-        data = wire.to_datagram(packet)
-        if self.check:
-            data = wire.seal(data, self._here, (self.answer.ip, self.answer.port))
-        try:
-            self._udp.sendto(data, self._to)
-        except BlockingIOError:
-            return False
-        except ConnectionError:  # the kernel reports that an earlier one met no socket
-            return False
-        except OSError as error:
-            raise CardError(f"A datagram of {len(data)} bytes cannot be sent to {self._to[0]}: "
-                            f"{error}; if it is too long, give a smaller mtu") from None
-        self.counts["bytes_sent"] += len(data)
-        return True
-
     def _hear(self):
         """Messages among the next datagrams, and whether there may be more."""
-        messages = []
-        for _ in range(BURST):
-            try:
-                data, (ip, port) = self._udp.recvfrom(MAX_FRAME)
-            except BlockingIOError:
-                return messages, False
-            except ConnectionError:
-                continue
-            self.counts["bytes_received"] += len(data)
-            source = self.answer.ip, port if self.answer.through == "tap" else ROCE_PORT
-            try:
-                packet = wire.from_datagram(data)
-                wrong = self.check and not wire.sealed(data, source, self._here)
-            except wire.PacketError:
-                wrong = True
-            known = ip == self._to[0] and (self.answer.through == "tap" or port == self._to[1])
-            if wrong or not known or packet.queue_pair != self._queue_pair:
-                self.counts["damaged"] += 1
-                continue
-            before = self._reassembler.lost
-            message = self._reassembler.feed(packet)
-            self.counts["incomplete"] += self._reassembler.lost - before
-            if message is not None:
-                messages.append(message)
-        return messages, True
+        packets, more = self._udp.receive()
+        before = self._reassembler.lost
+        messages = [message for message in map(self._reassembler.feed, packets) if message]
+        self.counts["incomplete"] += self._reassembler.lost - before
+        return messages, more
 
     def _listen(self, take):
         """Give lines of the control connection to ``take``; note if it has ended."""
@@ -355,7 +291,7 @@ class _Exchange:
         for _ in range(BURST):
             if not self.packets:
                 break
-            if not channel._emit(self.packets[0]):
+            if not channel._udp.send(self.packets[0]):
                 break
             self.packets.popleft()
             if not self.packets:

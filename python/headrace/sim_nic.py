@@ -1,20 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The simulated card with a network port."""
 
-import dataclasses
-
 import numpy as np
 
 from headrace import wire
-from headrace.arena import Arena
 from headrace.errors import CardError
 from headrace.hw.card import registers
 from headrace.hw.card.config import BUS
-from headrace.hw.card.jobs import COMPLETION, Kind, RECIPE_BYTES
+from headrace.hw.card.jobs import COMPLETION
 from headrace.hw.status import Detail, Status
 from headrace.hw.wire.outcome import Outcome
 from headrace.nic import Nic, Received
-from headrace.recipe import Recipe
+from headrace.queue_pairs import QueuePair, QueuePairs
 from headrace.results import array_of
 from headrace.sim import PATIENCE, SimCard
 
@@ -28,19 +25,7 @@ CLOSING = 8192
 REST = 512
 
 
-@dataclasses.dataclass
-class Queue:
-    """A queue pair that is open, or closed with messages of it still under way."""
-
-    work: object
-    mode: registers.Mode
-    station: wire.Station
-    queue_pair: int
-    check: bool
-    closed: bool = False
-
-
-class SimNic(SimCard, Nic):
+class SimNic(QueuePairs, SimCard, Nic):
     """The Verilated card with its own memory and a network port.
 
     Parameters
@@ -93,12 +78,6 @@ class SimNic(SimCard, Nic):
 
     # Registers
 
-    def _write(self, name, value):
-        """Write an argument of the network."""
-        address, bits = registers.NETWORK[name]
-        for offset in range(0, bits, 32):
-            self._rtl.write_register(address + offset // 8, value >> offset & 0xFFFFFFFF)
-
     def _attach(self):
         """Set up the network of a card that was just reset."""
         self._working = self._lapsed = False
@@ -127,11 +106,6 @@ class SimNic(SimCard, Nic):
                 self._open(index, queue)
             self._lapsed = False
 
-    def _commit(self, index, **fields):
-        self._write("queue", index)
-        self._write("queue_options", registers.queue_options(**fields))
-        self._rtl.write_register(registers.COMMIT, registers.SET | registers.RESTART)
-
     # Queue pairs
 
     def listen(self, work, *, reply="sender", queue_pair=0, check=True):
@@ -139,30 +113,10 @@ class SimNic(SimCard, Nic):
             self._check_open()
             self._restore()
             index = self._free_queue()
-            mode, station = registers.Mode.HOST, wire.Station("00:00:00:00:00:00", "0.0.0.0")
-            if isinstance(reply, wire.Station):
-                mode, station = registers.Mode.FORWARD, reply
-            elif reply == "sender":
-                mode = registers.Mode.REPLY
-            elif reply is not None:
-                raise ValueError(f"Reply must be \"sender\", a Station or None, not {reply!r}")
-            queue = Queue(work, mode, station, queue_pair, check)
+            queue = QueuePair(work, reply, queue_pair, check)
             self._open(index, queue)
             self._queues[index] = queue
             return self.BASE + index
-
-    def _open(self, index, queue):
-        """Load what a queue pair needs, and have the card take its messages."""
-        mac, ip = queue.station.numbers
-        if isinstance(queue.work, Recipe):
-            kind, recipe = Kind.IMAGE, self._open_images(queue.work)
-        else:
-            kind, recipe = Kind.TEXT, self._texts.open(queue.work)
-        for name, value in (("queue_pair", queue.queue_pair), ("queue_port", queue.station.port),
-                            ("queue_mac", mac), ("queue_ip", ip)):
-            self._write(name, value)
-        self._commit(index, open=1, check=int(queue.check), reply_port=1, mode=queue.mode,
-                     kind=kind, recipe=recipe)
 
     def _free_queue(self):
         if len(self._queues) == self.config.queues:
@@ -173,16 +127,6 @@ class SimNic(SimCard, Nic):
             if index not in self._queues:
                 return index
         raise CardError(f"All {self.config.queues} queue pairs of the card are open: close one")
-
-    def _open_images(self, recipe):
-        """Load an image recipe for a queue pair; its number."""
-        arena = Arena(0, self._room, BUS)
-        tables, address = arena.take(RECIPE_BYTES), arena.take(2 * BUS)
-        number, load = self._recipe_job(recipe, tables)
-        if load:
-            self._run([load], address)
-        self._recipes.use(recipe)
-        return number
 
     def unlisten(self, queue_pair):
         with self._lock:
@@ -208,10 +152,7 @@ class SimNic(SimCard, Nic):
             self._take_received()  # as long as it is known what they are
             for index, queue in closed.items():
                 del self._queues[index]
-                if isinstance(queue.work, Recipe):
-                    self._recipes.leave(queue.work)
-                else:
-                    self._texts.close(queue.work)
+                self._let_go(queue)
 
     # Frames
 

@@ -34,6 +34,10 @@ class Transport(abc.ABC):
     def write_register(self, address, value):
         """Write a register of 32 bits."""
 
+    def read_registers(self, addresses):
+        """Values of several registers, a list."""
+        return [self.read_register(address) for address in addresses]
+
     @abc.abstractmethod
     def wait(self):
         """Return when the batch that was started is over; ``DONE`` has been cleared then.
@@ -59,13 +63,15 @@ class Transport(abc.ABC):
 
     def limits(self):
         """Values of :data:`headrace.hw.card.registers.LIMITS`, as a dict."""
-        return {name: self.read_register(registers.CAPABILITIES[name])
-                for name in registers.LIMITS}
+        return dict(zip(registers.LIMITS, self.read_registers(
+            [registers.CAPABILITIES[name] for name in registers.LIMITS])))
 
     def counters(self):
         """The card's own 64-bit counters, as a dict."""
-        return {name: self.read_register(address) | self.read_register(address + 4) << 32
-                for name, address in registers.COUNTERS.items()}
+        words = self.read_registers([address + offset for address in registers.COUNTERS.values()
+                                     for offset in (0, 4)])
+        return {name: low | high << 32 for name, low, high in zip(
+            registers.COUNTERS, words[::2], words[1::2])}
 
     def write_argument(self, name, value):
         """Write an argument, see :data:`headrace.hw.card.registers.ARGUMENTS`."""

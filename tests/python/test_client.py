@@ -337,13 +337,13 @@ def test_strangers_are_ignored():
             sender = wire.Sender(channel._queue_pair)
             forged, = wire.response(sender, dict(request=1, status=0, bytes=3), b"bad")
             stranger.sendto(wire.seal(wire.to_datagram(forged), (there[0].nic.ip, 4791),
-                                      channel._here), channel._here)
+                                      channel._udp.here), channel._udp.here)
             other = wire.Sender(channel._queue_pair + 1)
             fields = dict(request=1, status=0, bytes=3)
             for data in (b"", b"x" * 50,
                          *map(wire.to_datagram, wire.response(other, fields, b"bad")),
                          *map(wire.to_datagram, wire.response(sender, fields, b"bad"))):
-                stranger.sendto(data, channel._here)
+                stranger.sendto(data, channel._udp.here)
         (completion, result), = channel.ask([picture(0)])
         assert completion["request"] == 1 and len(result) == 16 * 16 * 3
         assert channel.counts["damaged"] == 5

@@ -2,7 +2,6 @@
 """PYNQ's driver of the kernel: the verbs of every card, and batches of one's own."""
 
 import contextlib
-import dataclasses
 import inspect
 import operator
 import threading
@@ -10,11 +9,11 @@ import threading
 import pynq
 from pynq.buffer import PynqBuffer
 
-from headrace.bus_card import BusCard
+from headrace.bus_card import BusCard, config_of
 from headrace.errors import CardError
 from headrace.hw.card import registers
-from headrace.hw.card.config import BUS, CardConfig
-from headrace.overlay import VLNV, arguments
+from headrace.hw.card.config import BUS
+from headrace.overlay import VLNV
 from headrace.pynq.transport import PynqTransport
 
 
@@ -63,16 +62,6 @@ class PynqCard(BusCard):
         raise TypeError("A card behind PYNQ cannot be pickled")
 
 
-def config_of(limits):
-    """Configuration of a card with these limits."""
-    names = {field.name for field in dataclasses.fields(CardConfig)}
-    config = CardConfig(**{name: value for name, value in limits.items() if name in names})
-    if config.text_lanes and config.max_features != limits["max_features"]:
-        raise CardError(f"The card's texts must have up to {config.max_features} features, not "
-                        f"{limits['max_features']}")
-    return config
-
-
 class Running:
     """A batch that was started."""
 
@@ -118,7 +107,7 @@ class Headrace(pynq.DefaultIP):
         self._signature = inspect.Signature([
             inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD,
                               annotation="void*" if pointer else "unsigned int")
-            for name, _, _, pointer in arguments()])
+            for name, _, _, pointer in registers.arguments()])
         memory = self._registers.get("jobs", {}).get("memory")
         #: Where the kernel's buffers are allocated.
         self.target = self.device.get_memory_by_name(memory) if memory else self.device

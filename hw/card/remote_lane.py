@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The remote lane: messages of a control queue pair to registers and memory."""
+
+from amaranth import *
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..status import Detail, Status
+from .commands import COMMAND, REPEATS, Command
+from .completion import NETWORK, Completion
+from .config import BUS
+from .control import AXI_LITE
+from .jobs import JOB
+from .lite import LiteManager
+from .read_dma import ReadBeat, ReadRequest
+from .write_dma import WriteBeat
+
+
+__all__ = ["RemoteLane"]
+
+
+class RemoteLane(wiring.Component):
+    """Executes the commands of messages, see :mod:`.commands`, one after the other.
+
+    A message ends with the first command that cannot be executed. What a command writes to memory
+    is there before the next command is executed. Of a message that was executed before, by its
+    number, nothing is written again; if it failed, it ends as it did then.
+
+    Members
+    -------
+    i_job : :py:`In(stream.Signature(512))`
+        A :data:`.jobs.JOB` of the network, whose ``payload`` and ``result`` are multiples of 64.
+    request, i_beats
+        To a client of the read DMA.
+    o : :py:`Out(stream.Signature(WriteBeat))`
+        Bursts of one beat.
+    sent, answered : :py:`In(32)`
+        Of :class:`.write_dma.WriteDma`, into which ``o`` goes at once.
+    o_completion : :py:`Out(stream.Signature(Completion))`
+        Offered when the last beat of the result has been taken.
+    lite_* : AXI4-Lite manager
+        To the registers.
+    """
+
+    def __init__(self):
+        super().__init__({
+            "i_job": In(stream.Signature(8 * BUS)),
+            "request": Out(stream.Signature(ReadRequest)),
+            "i_beats": In(stream.Signature(ReadBeat)),
+            "o": Out(stream.Signature(WriteBeat)), "sent": In(32), "answered": In(32),
+            "o_completion": Out(stream.Signature(Completion)),
+            **{f"lite_{name}": member.flip() for name, member in AXI_LITE.items()},
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.lite = lite = LiteManager()
+        for name, member in AXI_LITE.items():
+            inner, outer = getattr(lite, name), getattr(self, f"lite_{name}")
+            m.d.comb += inner.eq(outer) if member.flow == Out else outer.eq(inner)
+
+        job, block = JOB.view(self.i_job.payload), COMMAND.view(self.i_beats.p.data)
+        self._command = command = {name: Signal(len(field), name=name)
+                                   for name, field in block.items()}
+        self._begun, self._repeated = Signal(), Signal()  # by its tag; it was executed before
+        self._payload, self._left = Signal(58), Signal(26)  # blocks that were not taken yet
+        self._result, self._room = Signal(58), Signal(26)   # beats that were not written yet
+        self._latest, self._known = Signal(32), Signal()    # number of a message, if there was one
+        self._status, self._detail = Signal(4), Signal(8)   # of it
+        self._at, self._data = Signal(58), Signal(8 * BUS)  # a beat that is written
+        fault, mark = Signal(), Signal(32)  # of a transfer; bursts when all of it had been sent
+        done, beat = self.o_completion.p, self.i_beats
+        last = command["value"] == 1
+        m.d.comb += [
+            done.batch.eq(NETWORK), self.o.p.address.eq(self._at), self.o.p.data.eq(self._data),
+            self.o.p.strobe.eq(~0), self.o.p.last.eq(1),
+            lite.i.p.address.eq(command["address"]), lite.i.p.data.eq(command["value"]),
+            lite.i.p.write.eq(command["command"] == Command.WRITE_REGISTER),
+        ]
+        with m.FSM():
+            with m.State("Idle"):
+                m.d.comb += self.i_job.ready.eq(1)
+                m.d.sync += [
+                    self._payload.eq(job["payload"][6:]), self._left.eq(job["length"][6:]),
+                    self._result.eq(job["result"][6:]), self._room.eq(job["capacity"][6:]),
+                    self._begun.eq(0), self._repeated.eq(0), done.request.eq(job["request"]),
+                    done.status.eq(Status.OK), done.detail.eq(Detail.NONE), done.bytes.eq(0),
+                ]
+                with m.If(self.i_job.valid):
+                    m.next = "Next"
+                    with m.If((job["length"][:6] != 0) | (job["length"] == 0)):
+                        self._fail(m, Status.BAD_JOB, Detail.LENGTH)
+            with m.State("Next"):
+                m.d.sync += fault.eq(0)
+                with m.If(self._left == 0):
+                    m.next = "Complete"
+                with m.Else():
+                    with m.If(self._take(m, 1)):
+                        m.next = "Block"
+            with m.State("Block"):
+                m.d.comb += beat.ready.eq(1)
+                m.d.sync += [command[name].eq(field) for name, field in block.items()]
+                with m.If(beat.valid):
+                    m.next = "Execute"
+                    with m.If(beat.p.error):
+                        self._fail(m, Status.BAD_JOB, Detail.BUS)
+            with m.State("Execute"):
+                self._execute(m, lite)
+            with m.State("Register"):
+                with m.If(lite.o.valid & lite.o.p.error):
+                    m.d.comb += lite.o.ready.eq(1)
+                    self._fail(m, Status.BAD_JOB, Detail.BUS)
+                with m.Else():
+                    reads = ~lite.i.p.write
+                    taken = self._append(m, lite.o.valid & reads, lite.o.p.data)
+                    m.d.comb += lite.o.ready.eq(~reads | taken)
+                    with m.If(lite.o.valid & lite.o.ready):
+                        m.next = "Next"
+            with m.State("Store"):
+                m.d.comb += [
+                    self.o.valid.eq(beat.valid & ~beat.p.error), self._data.eq(beat.p.data),
+                    self._at.eq(command["address"][6:]),
+                    beat.ready.eq(self.o.ready | beat.p.error),
+                ]
+                with m.If(beat.valid & beat.ready):
+                    m.d.sync += [
+                        command["address"].eq(command["address"] + BUS),
+                        command["value"].eq(command["value"] - 1),
+                        fault.eq(fault | beat.p.error), mark.eq(self.sent + self.o.valid),
+                    ]
+                    with m.If(last):
+                        m.next = "Settle"
+            with m.State("Settle"):
+                with m.If((self.answered - mark)[:32].as_signed() >= 0):
+                    self._end(m, fault)
+            with m.State("Load"):
+                m.d.comb += beat.ready.eq(self._append(m, beat.valid, beat.p.data))
+                with m.If(beat.valid & beat.ready):
+                    m.d.sync += [command["value"].eq(command["value"] - 1),
+                                 fault.eq(fault | beat.p.error)]
+                    with m.If(last):
+                        self._end(m, fault | beat.p.error)
+            with m.State("Complete"):
+                m.d.comb += self.o_completion.valid.eq(1)
+                with m.If(self.o_completion.ready):
+                    m.next = "Idle"
+        self._remember(m)
+        return m
+
+    def _fail(self, m, status, detail):
+        """The message ends here."""
+        done = self.o_completion.p
+        m.d.sync += [done.status.eq(status), done.detail.eq(detail), done.bytes.eq(0)]
+        m.next = "Complete"
+
+    def _end(self, m, fault):
+        """A transfer has ended."""
+        m.next = "Next"
+        with m.If(fault):
+            self._fail(m, Status.BAD_JOB, Detail.BUS)
+
+    def _take(self, m, count, *, read=1):
+        """Go past the next blocks, and ask for them unless they are not to be ``read``; whether
+        that was possible."""
+        taken = Signal(name="taken")
+        m.d.comb += [
+            self.request.valid.eq(read), self.request.p.address.eq(self._payload),
+            self.request.p.beats.eq(count), taken.eq(Mux(read, self.request.ready, 1)),
+        ]
+        with m.If(taken):
+            m.d.sync += [self._payload.eq(self._payload + count),
+                         self._left.eq(self._left - count)]
+        return taken
+
+    def _append(self, m, valid, data):
+        """Offer a beat of the result; whether it is taken."""
+        m.d.comb += [self.o.valid.eq(valid), self._at.eq(self._result), self._data.eq(data)]
+        with m.If(valid & self.o.ready):
+            m.d.sync += [self._result.eq(self._result + 1), self._room.eq(self._room - 1),
+                         self.o_completion.p.bytes.eq(self.o_completion.p.bytes + BUS)]
+        return self.o.ready
+
+    def _execute(self, m, lite):
+        """What a block begins, or why it cannot."""
+        value, address = (self._command[name] for name in ("value", "address"))
+
+        def register():
+            """Have a register written or read."""
+            with m.If(address[:2] != 0):
+                self._fail(m, Status.BAD_JOB, Detail.ALIGNMENT)
+            with m.Elif(address[len(lite.i.p.address):] != 0):
+                self._fail(m, Status.BAD_JOB, Detail.BUS)
+            with m.Else():
+                m.d.comb += lite.i.valid.eq(1)
+                with m.If(lite.i.ready):
+                    m.next = "Register"
+
+        with m.If((self._command["command"] == Command.TAG) == self._begun):
+            self._fail(m, Status.BAD_JOB, Detail.KIND)
+        with m.Else():
+            with m.Switch(self._command["command"]):
+                with m.Case(Command.TAG):
+                    self._tag(m, value)
+                with m.Case(Command.WRITE_REGISTER):
+                    with m.If(self._repeated):
+                        m.next = "Next"
+                    with m.Else():
+                        register()
+                with m.Case(Command.READ_REGISTER):
+                    with m.If(self._room == 0):
+                        self._fail(m, Status.NO_ROOM, Detail.CAPACITY)
+                    with m.Else():
+                        register()
+                with m.Case(Command.WRITE_MEMORY):
+                    with m.If(address[:6] != 0):
+                        self._fail(m, Status.BAD_JOB, Detail.ALIGNMENT)
+                    with m.Elif(value > self._left):
+                        self._fail(m, Status.BAD_JOB, Detail.LENGTH)
+                    with m.Else():
+                        passed = self._repeated | (value == 0)
+                        with m.If(self._take(m, value, read=~passed)):
+                            m.next = "Store"
+                            with m.If(passed):
+                                m.next = "Next"
+                with m.Case(Command.READ_MEMORY):
+                    with m.If(address[:6] != 0):
+                        self._fail(m, Status.BAD_JOB, Detail.ALIGNMENT)
+                    with m.Elif(value > self._room):
+                        self._fail(m, Status.NO_ROOM, Detail.CAPACITY)
+                    with m.Elif(value == 0):
+                        m.next = "Next"
+                    with m.Else():
+                        m.d.comb += [
+                            self.request.valid.eq(1), self.request.p.beats.eq(value),
+                            self.request.p.address.eq(address[6:]),
+                        ]
+                        with m.If(self.request.ready):
+                            m.next = "Load"
+                with m.Default():
+                    self._fail(m, Status.BAD_JOB, Detail.KIND)
+
+    def _tag(self, m, number):
+        """A message begins; perhaps it was executed before."""
+        m.d.sync += self._begun.eq(1)
+        m.next = "Next"
+        age = (self._latest - number)[:32]
+        with m.If(self._known & (age < REPEATS)):
+            m.d.sync += self._repeated.eq(1)
+            with m.If((age == 0) & (self._status != Status.OK)):
+                self._fail(m, self._status, self._detail)
+        with m.Else():
+            m.d.sync += [self._latest.eq(number), self._known.eq(1)]
+
+    def _remember(self, m):
+        """How the latest message ended."""
+        done = self.o_completion
+        with m.If(done.valid & self._begun & ~self._repeated):
+            m.d.sync += [self._status.eq(done.p.status), self._detail.eq(done.p.detail)]

@@ -1,0 +1,305 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Boards without a host: the driver against a stand-in, over a network that loses and repeats."""
+
+import contextlib
+import io
+import pickle
+import random
+import re
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import headrace as hr
+from headrace import wire
+from headrace.hw.card import registers
+from headrace.hw.card.commands import QUEUE_PAIR, Command
+from headrace.hw.card.jobs import Kind
+from headrace.hw.card.registers import Mode
+from headrace.hw.status import Status
+from headrace.packet_socket import PacketSocket
+from headrace.remote import RemoteTransport, address_of
+from soft_board import SoftBoard
+
+
+QUICK = dict(timeout=0.05)
+RECIPE = dict(resize=20, crop=16, mean=hr.IMAGENET_MEAN, std=hr.IMAGENET_STD, dtype="float16")
+
+
+def picture(n, size=(60, 40)):
+    """A JPEG file that differs for each ``n``."""
+    noise = Image.fromarray(np.random.default_rng(n).integers(0, 256, (5, 7, 3), np.uint8))
+    file = io.BytesIO()
+    noise.resize(size, Image.Resampling.BICUBIC).save(file, "jpeg")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("faults", [
+    {}, dict(loss=0.1, duplication=0.1, exchange_rate=0.05, seed=5)], ids=["quiet", "faulty"])
+def test_images(faults):
+    recipe, other = hr.Recipe(**RECIPE, layout="CHW"), hr.Recipe(layout="CHW")
+    files = [picture(n, (60 + n, 40)) for n in range(5)]
+    with SoftBoard([recipe, other], **faults) as board, \
+            hr.open(board.name, fallback="raise", retries=20, **QUICK) as card:
+        for work in RECIPE, {}, RECIPE:
+            found = card.image(**work)(files[:3] if not work else files)
+            wanted = hr.open("cpu").image(**work)(files[:3] if not work else files)
+            for array, reference in zip(found, wanted):
+                np.testing.assert_array_equal(array, reference)
+        with pytest.raises(hr.ItemError, match="CORRUPT"):
+            card.image(**RECIPE)(b"not a picture")
+        counts = card.counters()
+    # However often it was asked, each batch was started once: two recipes, and one file is bad.
+    assert board.written.count((registers.CTRL, registers.START)) == 4
+    assert (counts["retried"] > 5) == bool(faults)
+    assert counts["asked"] > 100 and counts["damaged"] == 0
+
+
+def test_memory():
+    """Any range, with chunks of the least size, and nothing beside it."""
+    rng = random.Random(4)
+    with SoftBoard(message_bytes=256, result_bytes=256, loss=0.02, duplication=0.05) as board, \
+            hr.open(board.name, retries=20, **QUICK) as card:
+        memory, copy = card._bus.memory, bytearray(board.memory)
+        assert (card._bus.start, memory.size) == (board.free, len(board.memory))
+        for _ in range(30):
+            length = rng.randrange(700)
+            at = rng.randrange(board.free, memory.size - length + 1)
+            data = rng.randbytes(length)
+            memory.write(at, data)
+            copy[at:at + length] = data
+        assert copy[board.free:] == board.memory[board.free:]
+        for _ in range(30):
+            target = np.zeros(rng.randrange(1, 50), np.uint32)
+            at = rng.randrange(memory.size - target.nbytes + 1)
+            memory.read_into(at, target)
+            assert target.tobytes() == board.memory[at:at + target.nbytes]
+        with pytest.raises(ValueError, match=r"^Range must be within the 131072 bytes of the mem"):
+            memory.write(memory.size - 5, bytes(6))
+
+
+@pytest.mark.parametrize("size", [1 << 17, 100_032, (1 << 16) + 64])
+def test_end_of_memory_is_found(size):
+    with SoftBoard(memory=size) as board, hr.open(board.name, **QUICK) as card:
+        assert card._bus.stop == size
+        assert card._bus.start == 4 * 1024 + 5 * 2048
+
+
+def test_end_of_memory_is_given():
+    with SoftBoard() as board, hr.open(board.name, memory=1 << 16, **QUICK) as card:
+        assert card._bus.stop == 1 << 16
+
+
+def test_registers_many_at_once():
+    with SoftBoard() as board, hr.open(board.name, **QUICK) as card:
+        before = card._bus.counts["asked"]
+        board.values[registers.COUNTERS["messages"]] = 5
+        board.values[registers.COUNTERS["messages"] + 4] = 7
+        assert card._bus.counters()["messages"] == 5 | 7 << 32
+        assert card._bus.counts["asked"] - before < 6
+
+
+def test_no_room_for_a_while():
+    """Messages that were lost, or found no slot, are sent again, with what they would have done."""
+    with SoftBoard(answers=[Status.LOST, Status.NO_ROOM]) as board, \
+            hr.open(board.name, **QUICK) as card:
+        assert card._bus.counts["retried"] == 2
+        board.answers = [Status.NO_ROOM, Status.LOST]
+        card._bus.write_register(0x10, 99)
+        assert board.values[0x10] == 99
+        board.answers = [Status.NO_ROOM] * 7
+        with pytest.raises(hr.CardError, match=r"^udp://.* had no room for a message, or lost it, "
+                                               r"7 times in .*NO_ROOM.*who else sends to it$"):
+            card._bus.write_register(0x10, 98)
+
+
+def test_refused_commands():
+    with SoftBoard() as board, hr.open(board.name, **QUICK) as card:
+        with pytest.raises(hr.CardError, match=r"^The card refuses a command: an address that"):
+            card._bus.write_register(0xF00, 1)
+        assert card._bus.read_register(registers.CTRL) & registers.IDLE
+
+
+def test_nobody_answers():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        name = "udp://127.0.0.1:{}".format(silent.getsockname()[1])
+        with pytest.raises(hr.CardError, match=(
+                rf"^No answer from {name} in \d\.\d s, asked 2 times; see whether it answers "
+                r"`ping`, whether its control queue pair is 0x123, and")):
+            hr.open(name, timeout=0.01, retries=1, queue_pair=0x123)
+    with pytest.raises(hr.CardError, match="^No answer from"):     # nobody is there
+        hr.open(name, timeout=0.01, retries=1)
+    # The other queue pairs of a board do not answer.
+    with SoftBoard() as board:
+        with pytest.raises(hr.CardError, match="^No answer from"):
+            hr.open(board.name, timeout=0.02, retries=2, queue_pair=0x101)
+    assert board.counts == {"queue": 3}
+
+
+def test_a_board_that_dies():
+    recipe = hr.Recipe(**RECIPE, layout="CHW")
+    with SoftBoard([recipe]) as board:
+        card = hr.open(board.name, timeout=0.01, retries=2)
+        card.image(**RECIPE)(picture(0))
+    with pytest.raises(hr.CardError, match="^No answer from udp"):
+        card.image(**RECIPE)(picture(0))
+    card.close()
+    with pytest.raises(hr.CardError, match="^Card must be open"):
+        card.image(**RECIPE)(picture(0))
+
+
+def test_a_batch_without_end():
+    recipe = hr.Recipe(**RECIPE, layout="CHW")
+    with SoftBoard([recipe], busy=1 << 30) as board, \
+            hr.open(board.name, patience=0.1, **QUICK) as card:
+        with pytest.raises(hr.CardError, match=r"^A batch of udp.* was not over after 0.1 s"):
+            card.image(**RECIPE)(picture(0))
+
+
+def test_another_kind_of_card():
+    identity, version = (registers.CAPABILITIES[name] for name in ("identity", "version"))
+    with SoftBoard(values={identity: 1}) as board:
+        with pytest.raises(hr.CardError, match="^The card is not one of headrace's$"):
+            hr.open(board.name, **QUICK)
+    with SoftBoard(values={version: 99}) as board:
+        with pytest.raises(hr.CardError, match="^The card's interface must be of version"):
+            hr.open(board.name, **QUICK)
+    with SoftBoard(memory=1 << 14) as board:
+        with pytest.raises(hr.CardError, match=r"^Memory of udp.* must have 16384 free bytes"):
+            hr.open(board.name, **QUICK)
+
+
+def test_two_drivers_one_after_the_other():
+    """Numbers of messages begin anywhere, so the second one's are not taken for repeats."""
+    with SoftBoard() as board:
+        for value in range(5):
+            with hr.open(board.name, **QUICK) as card:
+                card._bus.write_register(0x10, value)
+                assert board.values[0x10] == value
+
+
+def queue_pairs(board):
+    """What a board was told of queue pairs other than its first: options by index."""
+    chosen, options, table = (registers.NETWORK["queue"][0], registers.NETWORK["queue_options"][0],
+                              {})
+    values = {}
+    for address, value in board.written:
+        values[address] = value
+        if address == registers.COMMIT:
+            table[values[chosen]] = values[options]
+    return table
+
+
+def test_queue_pairs():
+    recipes = [hr.Recipe(**RECIPE), hr.Recipe(crop=8), hr.Recipe(resize=9)]
+    with SoftBoard(recipes, loss=0.05, duplication=0.05) as board, \
+            hr.open(board.name, retries=20, **QUICK) as card:
+        options = [registers.queue_options(
+            open=1, check=check, reply_port=1, mode=mode, kind=Kind.IMAGE, recipe=recipe)
+            for check, mode, recipe in ((1, Mode.REPLY, 0), (0, Mode.FORWARD, 1),
+                                        (1, Mode.REPLY, 0))]
+        station = wire.Station("02:00:00:00:00:07", "10.0.0.7", 99)
+        assert card.listen(recipes[0]) == 0x101
+        assert card.listen(recipes[1], reply=station, queue_pair=5, check=False) == 0x102
+        for name, value in dict(queue_pair=5, queue_port=99, queue_mac=0x020000000007,
+                                queue_ip=0x0A000007).items():
+            assert board.values[registers.NETWORK[name][0]] == value & 0xFFFFFFFF
+        assert card.listen(recipes[0]) == 0x103
+        assert queue_pairs(board) == dict(enumerate(options, 1))
+        with pytest.raises(hr.CardError, match="^All 4 queue pairs of the card are open: close on"):
+            card.listen(recipes[0])
+        for number in 0x100, 0x104:
+            with pytest.raises(ValueError, match="^Queue pair must be open, not"):
+                card.unlisten(number)
+        with pytest.raises(ValueError, match='^Reply must be "sender" or a Station on a board'):
+            card.listen(recipes[0], reply=None)
+        with pytest.raises(ValueError, match='^Reply must be "sender", a Station or None, not 1$'):
+            card.listen(recipes[0], reply=1)
+        # A recipe is in use as long as a queue pair needs it.
+        card.unlisten(0x102)
+        card.unlisten(0x101)
+        assert queue_pairs(board) == {1: 0, 2: 0, 3: options[2]}
+        assert card.listen(recipes[2]) == 0x101
+        with pytest.raises(hr.CardError, match="^All 2 recipes of the card are in use by queue"):
+            card.listen(recipes[1])
+        # After a batch that went wrong the card is told everything again.
+        board.written.clear()
+        with card._lock:
+            card._reset()
+        card.unlisten(0x103)
+        assert queue_pairs(board).keys() == {1, 3} and queue_pairs(board)[3] == 0
+
+
+def test_late_answers_are_ignored():
+    """Answers come later than the driver waits for them, so each message is sent more than once."""
+    with SoftBoard(delay=0.005) as board, contextlib.closing(PacketSocket(
+            board.address, QUEUE_PAIR, check=True, counts=board.counts)) as link:
+        bus = RemoteTransport(link, wire.Sender(QUEUE_PAIR), timeout=0.002, retries=50)
+        for n in range(20):
+            bus.write_register(0x10, n)
+            assert bus.read_register(0x10) == n
+        assert bus.counts["retried"] > 40
+
+
+@pytest.mark.parametrize("name", [
+    "udp:", "udp://", "udp:10.0.0.2", "udp://10.0.0.2/", "udp://10.0.0.2:x", "udp://:4791",
+    "udp://10.0.0.2:99999", "udp://10.0.0.2:0", "udp://a@10.0.0.2", "udp://10.0.0.2?x=1"])
+def test_names_wrong(name):
+    with pytest.raises(ValueError, match=r"^Address must be as udp://HOST or udp://HOST:PORT, not"):
+        hr.open(name)
+
+
+def test_names():
+    assert address_of("udp://10.0.0.2") == ("10.0.0.2", 4791)
+    assert address_of("UDP://127.0.0.1:99") == ("127.0.0.1", 99)
+    with pytest.raises(hr.CardError, match="^There is no host nobody.invalid: "):
+        hr.open("udp://nobody.invalid")
+    with pytest.raises(ValueError, match=r"^Card must be one of .*or udp://HOST, not 'tcp://x'$"):
+        hr.open("tcp://x")
+    with pytest.raises(ValueError, match=r"^Mtu must be within range"):
+        hr.open("udp://127.0.0.1", mtu=50)
+
+
+def test_pickle():
+    with SoftBoard() as board, hr.open(board.name, **QUICK) as card:
+        again = pickle.loads(pickle.dumps(card))
+        assert (again.name, again._options) == (card.name, card._options)
+        again.close()
+
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "network.md"
+
+
+def test_documented_commands():
+    text = PAGE.read_text()
+    for command in Command:
+        assert f"| {command.value} | `{command.name}` |" in text
+
+
+def test_documented_client(tmp_path):
+    """The C program in the documentation reads registers, over a bad network too."""
+    if not shutil.which("cc") or not Path("/usr/include/zlib.h").exists():
+        pytest.skip("no C compiler with zlib")
+    code, = re.findall(r"```c\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    (tmp_path / "client.c").write_text(code)
+    subprocess.run(["cc", "-Wall", "-Wextra", "-Wno-sign-compare", "-Werror", "-o", "client",
+                    "client.c", "-lz"], cwd=tmp_path, check=True)
+
+    def read(board, address):
+        return subprocess.run([tmp_path / "client", *map(str, board.address), hex(address)],
+                              capture_output=True, text=True)
+
+    with SoftBoard() as board:
+        done = read(board, registers.CAPABILITIES["identity"])
+        assert (done.returncode, done.stdout) == (0, "0x48445243\n")
+        assert read(board, 0xF00).stderr == "status 7, detail 101\n"
+    assert board.counts["messages"] == 2
+    with SoftBoard(loss=0.3, seed=2) as board:
+        for _ in range(5):
+            assert read(board, registers.CAPABILITIES["slots"]).stdout == "0x00000004\n"
