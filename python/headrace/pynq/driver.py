@@ -14,7 +14,7 @@ from headrace.bus_card import BusCard
 from headrace.errors import CardError
 from headrace.hw.card import registers
 from headrace.hw.card.config import BUS, CardConfig
-from headrace.overlay import VLNV, arguments
+from headrace.overlay import VLNV
 from headrace.pynq.transport import PynqTransport
 
 
@@ -118,7 +118,7 @@ class Headrace(pynq.DefaultIP):
         self._signature = inspect.Signature([
             inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD,
                               annotation="void*" if pointer else "unsigned int")
-            for name, _, _, pointer in arguments()])
+            for name, _, _, pointer in registers.arguments()])
         memory = self._registers.get("jobs", {}).get("memory")
         #: Where the kernel's buffers are allocated.
         self.target = self.device.get_memory_by_name(memory) if memory else self.device
