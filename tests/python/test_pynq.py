@@ -19,6 +19,7 @@ from PIL import Image
 import headrace as hr
 from headrace import overlay
 from headrace.bus_card import pack_recipe
+from headrace.hw.board.identity import VLNV
 from headrace.hw.card import registers
 from headrace.hw.card.config import CONFIGS
 from headrace.hw.card.jobs import Kind
@@ -131,7 +132,7 @@ class Batch:
 
 def test_overlay_is_of_the_register_table(loaded, ip, kind):
     description = loaded.ip_dict["headrace_1"]
-    assert description["type"] == overlay.VLNV and isinstance(ip, hp.Headrace)
+    assert description["type"] == VLNV and isinstance(ip, hp.Headrace)
     found = description["registers"]
     assert found["CTRL"]["address_offset"] == registers.CTRL
     for field, bit in ("AP_START", registers.START), ("AP_DONE", registers.DONE), (
@@ -461,7 +462,7 @@ def test_other_overlays(folder, tmp_path):
         pynq.Overlay(str(lone), device=device)
     for name in "other.bit", "other.hwh":
         (tmp_path / name).write_bytes((folder / f"headrace{Path(name).suffix}").read_bytes()
-                                      .replace(overlay.VLNV.encode(), b"some:other:kernel:1.0"))
+                                      .replace(VLNV.encode(), b"some:other:kernel:1.0"))
     with pytest.raises(hr.CardError, match="^Overlay must hold one headrace:kernel:headrace:1.0"):
         pynq.Overlay(str(tmp_path / "other.bit"), device=device)
 

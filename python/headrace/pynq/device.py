@@ -12,8 +12,8 @@ import pynq
 from pynq.pl_server.xclbin_parser import XclBin
 
 from headrace.errors import CardError
+from headrace.hw.board.identity import VLNV
 from headrace.hw.card import registers
-from headrace.overlay import VLNV
 from headrace.pynq.memory import SimMemory
 from headrace.sim import SimTransport
 

@@ -12,9 +12,9 @@ from pynq.buffer import PynqBuffer
 
 from headrace.bus_card import BusCard
 from headrace.errors import CardError
+from headrace.hw.board.identity import VLNV
 from headrace.hw.card import registers
 from headrace.hw.card.config import BUS, CardConfig
-from headrace.overlay import VLNV
 from headrace.pynq.transport import PynqTransport
 
 
