@@ -13,7 +13,6 @@ from headrace.errors import CardError
 from headrace.hashing import Refused
 from headrace.header import image_size
 from headrace.held import Held
-from headrace.hw.card import registers
 from headrace.hw.card.config import BUS
 from headrace.hw.card.jobs import COMPLETION, JOB, RECIPE, RECIPE_BYTES, Kind
 from headrace.hw.status import Detail, Status
@@ -83,8 +82,8 @@ class BusCard(Card):
 
     def _reset(self):
         """The card forgets everything."""
-        self._bus.reset()
         self._forget()
+        self._bus.reset()
 
     def _forget(self):
         """Nothing is known of what the card holds."""
@@ -96,11 +95,8 @@ class BusCard(Card):
         bus = self._bus
         completions = address + BLOCK * len(jobs)
         bus.memory.write(address, b"".join(jobs))
-        for name, value in ("jobs", address), ("count", len(jobs)), ("completions", completions):
-            bus.write_argument(name, value)
         try:
-            bus.write_register(registers.CTRL, registers.START)
-            bus.wait()
+            bus.run(address, len(jobs), completions)
         except BaseException:
             # The next request finds a card as good as new.
             self._reset()

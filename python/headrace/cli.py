@@ -362,7 +362,7 @@ def parser():
         return sub
 
     def card_options(sub):
-        sub.add_argument("--card", choices=("sim", "cpu"), help="default: the simulated card")
+        sub.add_argument("--card", metavar="sim|cpu|xrt:N", help="default: the simulated card")
         fallback_option(sub)
 
     def fallback_option(sub):
@@ -496,7 +496,7 @@ def parser():
     sub = verb("demo", run_demo, "Show one photo's way from JPEG to tensor.")
     sub.add_argument("file", type=Path, metavar="FILE")
     sub.add_argument("-o", "--output", type=Path, default=Path("build/demo"), metavar="FOLDER")
-    sub.add_argument("--card", choices=("sim", "cpu"))
+    sub.add_argument("--card", metavar="sim|cpu|xrt:N")
     return top
 
 

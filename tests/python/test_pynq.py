@@ -3,7 +3,6 @@
 
 import gc
 import importlib.util
-import io
 import os
 import pickle
 import subprocess
@@ -14,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 import headrace as hr
 from headrace import overlay
@@ -23,6 +21,7 @@ from headrace.hw.board.identity import VLNV
 from headrace.hw.card import registers
 from headrace.hw.card.config import CONFIGS
 from headrace.hw.card.jobs import Kind
+from pictures import jpeg
 
 if importlib.util.find_spec("pynq") is None:
     pytest.skip("PYNQ is not installed: pip install 'headrace[pynq]'", allow_module_level=True)
@@ -77,14 +76,6 @@ def ip(loaded):
 def cpu():
     with hr.open("cpu") as card:
         yield card
-
-
-def jpeg(height, width, seed=0, **options):
-    pixels = np.random.default_rng(seed).integers(0, 256, (height // 8 + 1, width // 8 + 1, 3))
-    image = Image.fromarray(pixels.astype(np.uint8)).resize((width, height), Image.BICUBIC)
-    file = io.BytesIO()
-    image.save(file, "jpeg", **options)
-    return file.getvalue()
 
 
 def filled(data):

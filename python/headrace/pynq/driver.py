@@ -2,7 +2,6 @@
 """PYNQ's driver of the kernel: the verbs of every card, and batches of one's own."""
 
 import contextlib
-import dataclasses
 import inspect
 import operator
 import threading
@@ -14,7 +13,7 @@ from headrace.bus_card import BusCard
 from headrace.errors import CardError
 from headrace.hw.board.identity import VLNV
 from headrace.hw.card import registers
-from headrace.hw.card.config import BUS, CardConfig
+from headrace.hw.card.config import BUS
 from headrace.pynq.transport import PynqTransport
 
 
@@ -28,12 +27,12 @@ class PynqCard(BusCard):
         super().__init__("pynq", fallback)
         self._device = ip.device
         self._loaded = getattr(ip.device, "timestamp", None)
-        transport = PynqTransport(ip.mmio, ip.target, memory)
+        transport = PynqTransport(ip, memory)
         try:
             transport.check()
-            self._connect(config_of(transport.limits()), transport)
+            self._connect(transport.config(), transport)
         except BaseException:
-            transport.memory.buffer.freebuffer()
+            transport.memory.host.freebuffer()
             raise
 
     def _check_open(self):
@@ -56,21 +55,11 @@ class PynqCard(BusCard):
 
     def _close(self):
         with self._lock:
-            self._bus.memory.buffer.freebuffer()
+            self._bus.memory.host.freebuffer()
             self._bus = None
 
     def __reduce__(self):
         raise TypeError("A card behind PYNQ cannot be pickled")
-
-
-def config_of(limits):
-    """Configuration of a card with these limits."""
-    names = {field.name for field in dataclasses.fields(CardConfig)}
-    config = CardConfig(**{name: value for name, value in limits.items() if name in names})
-    if config.text_lanes and config.max_features != limits["max_features"]:
-        raise CardError(f"The card's texts must have up to {config.max_features} features, not "
-                        f"{limits['max_features']}")
-    return config
 
 
 class Running:
