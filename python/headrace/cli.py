@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 import headrace
 from headrace import (
-    bench, bench_card, bench_text, bench_wire, control, demo, nic, overlay, wire)
+    bench, bench_card, bench_host, bench_text, bench_wire, control, demo, nic, overlay, wire)
 from headrace.client import Client
 from headrace.hashing import HashingRecipe
 from headrace.hw.status import Detail, Status
@@ -326,7 +326,7 @@ def list_cards(args):
 
 
 def run_bench(args):
-    if not args.files and args.what != "wire":
+    if not args.files and args.what not in ("wire", "host"):
         raise ValueError(f"Give files to bench {args.what}")
     if args.what == "jpeg":
         figures, table = bench.jpeg(args.files), bench.table
@@ -334,6 +334,8 @@ def run_bench(args):
         figures, table = bench_text.text(args.files, args.tokenizer), bench_text.table
     elif args.what == "card":
         figures, table = bench_card.scaling(args.files, copies=args.copies or 16), bench_card.table
+    elif args.what == "host":
+        figures, table = bench_host.host(), bench_host.table
     else:
         figures = bench_wire.ports(args.files, copies=args.copies or 8)
         table = bench_wire.table
@@ -473,10 +475,10 @@ def parser():
 
     verb("cards", list_cards, "List the cards that can be opened.")
 
-    sub = verb("bench", run_bench, "Measure the simulated card, in cycles.")
-    sub.add_argument("what", choices=("jpeg", "text", "card", "wire"),
-                     help="an image lane, a text lane, cards with 1, 2 and 4 image lanes, or the "
-                          "network port, which needs no files")
+    sub = verb("bench", run_bench, "Measure the simulated card, in cycles, or the driver.")
+    sub.add_argument("what", choices=("jpeg", "text", "card", "wire", "host"),
+                     help="an image lane, a text lane, cards with 1, 2 and 4 image lanes, the "
+                          "network port, or the driver itself; the last two need no files")
     # With "*" they could not stand behind options in all versions of Python.
     sub.add_argument("files", nargs="+", default=[], type=Path, metavar="FILE").required = False
     sub.add_argument("--copies", type=positive, metavar="N",

@@ -6,11 +6,10 @@ import dataclasses
 import numpy as np
 
 from headrace import wire
-from headrace.arena import Arena
 from headrace.errors import CardError
 from headrace.hw.card import registers
 from headrace.hw.card.config import BUS
-from headrace.hw.card.jobs import COMPLETION, Kind, RECIPE_BYTES
+from headrace.hw.card.jobs import COMPLETION, Kind
 from headrace.hw.status import Detail, Status
 from headrace.hw.wire.outcome import Outcome
 from headrace.nic import Nic, Received
@@ -79,12 +78,11 @@ class SimNic(SimCard, Nic):
             raise ValueError(f"Segment must be at most 8192, not {segment!r}")
         slots = self.config.slots
         self.most_message, self.most_result = message_bytes, result_bytes - BUS
-        self._room = memory - slots * message_bytes - (slots + 1) * result_bytes
-        if self._room < 1 << 24:
+        self._rounds.stop = room = memory - slots * message_bytes - (slots + 1) * result_bytes
+        if room < 1 << 24:
             raise ValueError(f"Memory must hold {slots} messages and results, and 16 MiB, not "
                              f"{memory!r} bytes")
-        self._texts.room = self._room
-        self._results_at = self._room + slots * message_bytes
+        self._results_at = room + slots * message_bytes
         rx, tx = [float(wire_stalls)] * 2 if np.ndim(wire_stalls) == 0 else wire_stalls
         self._rtl.configure_network(rx, tx, self._options["seed"])
         self._queues = {}    # by index
@@ -105,7 +103,7 @@ class SimNic(SimCard, Nic):
         mac, ip = wire.Station(self.mac, self.ip).numbers
         for name, value in (
                 ("mac", mac), ("ip", ip), ("queue_base", self.BASE), ("segment", self.segment),
-                ("messages", self._room), ("results", self._results_at),
+                ("messages", self._rounds.stop), ("results", self._results_at),
                 ("message_bytes", self.most_message), ("result_bytes", self.most_result + BUS)):
             self._write(name, value)
         for slot in range(self.config.slots):
@@ -176,11 +174,9 @@ class SimNic(SimCard, Nic):
 
     def _open_images(self, recipe):
         """Load an image recipe for a queue pair; its number."""
-        arena = Arena(0, self._room, BUS)
-        tables, address = arena.take(RECIPE_BYTES), arena.take(2 * BUS)
-        number, load = self._recipe_job(recipe, tables)
-        if load:
-            self._run([load], address)
+        arena = self._rounds.arena()
+        number, jobs, _ = self._setup(recipe, arena)
+        self._rounds.load(jobs, arena)
         self._recipes.use(recipe)
         return number
 

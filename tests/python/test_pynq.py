@@ -16,6 +16,7 @@ import pytest
 
 import headrace as hr
 from headrace import overlay
+from headrace.bench_host import vocabulary
 from headrace.bus_card import pack_recipe
 from headrace.hw.board.identity import VLNV
 from headrace.hw.card import registers
@@ -284,6 +285,37 @@ def test_texts(ip, cpu):
     options = dict(n_features=2**16, ngram_range=(1, 2))
     one, other = (card.hashing_vectorizer(**options).transform(texts) for card in (ip, cpu))
     assert (one != other).nnz == 0
+
+
+def test_resize(ip, cpu):
+    rng = np.random.default_rng(1)
+    for shape in (40, 50, 3), (33, 21):
+        pixels = rng.integers(0, 256, shape, np.uint8)
+        for filter in "bilinear", "bicubic":
+            np.testing.assert_array_equal(ip.resize(pixels, (20, 30), filter),
+                                          cpu.resize(pixels, (20, 30), filter))
+            assert not ip.card.last[0].fallback
+
+
+def test_tokenizer(ip, cpu):
+    pytest.importorskip("tokenizers", reason="tokenizers, the reference, is not installed")
+    words = vocabulary()
+    texts = ["A river carries WATER", "", "corn-mills turned; 12 cards", "\N{SNOWMAN}"]
+    for one, other in zip(ip.tokenizer(words).each(texts), cpu.tokenizer(words).each(texts),
+                          strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert [report.fallback for report in ip.card.last] == [False] * 4
+
+
+def test_card_with_network_port(folder, cpu, nic_built):
+    device = hp.SimDevice("nic")
+    ip = pynq.Overlay(str(folder / FILES["alveo"]), device=device).headrace_1
+    assert ip.read(registers.CAPABILITIES["wire"]) == CONFIGS["nic"].wire
+    address, _ = registers.NETWORK["segment"]
+    ip.write(address, 2048)
+    data = jpeg(48, 64)
+    np.testing.assert_array_equal(ip.image(resize=16)(data), cpu.image(resize=16)(data))
+    assert ip.card.last[0].status is hr.Status.OK and ip.read(address) == 2048
 
 
 def test_batches_and_verbs_mix(ip, cpu):

@@ -42,9 +42,9 @@ class PynqCard(BusCard):
             self._loaded = loaded
             self._forget()
 
-    def _run(self, jobs, address):
+    def _run(self, jobs, count, completions):
         self._bus.wait()  # for what others have begun
-        return super()._run(jobs, address)
+        super()._run(jobs, count, completions)
 
     @contextlib.contextmanager
     def others(self):
