@@ -72,7 +72,7 @@ def arrays(result):
 
 
 class Watched:
-    """Stands before a transport, measures the time of its batches, or leaves them out.
+    """Stands before a transport, measures its batches' processor time, or leaves them out.
 
     The card's memory still holds what the same batch left there the last time, so that the driver
     does not see the difference.
@@ -87,18 +87,18 @@ class Watched:
 
     def run(self, *batch):
         if not self.skip:
-            start = time.perf_counter()
+            start = time.thread_time()
             self._bus.run(*batch)
-            self.seconds += time.perf_counter() - start
+            self.seconds += time.thread_time() - start
 
 
 def measure(card, bus, function, requests, repeats):
     """Figures of one verb."""
     function()                       # tables and recipes are loaded
     bus.skip, bus.seconds = False, 0.0
-    before, start = card.counters(), time.perf_counter()
+    before, start = card.counters(), time.thread_time()
     expected = function()
-    around = time.perf_counter() - start - bus.seconds
+    around = time.thread_time() - start - bus.seconds
     after = card.counters()
     bus.skip, times = True, []
     for _ in range(repeats):
@@ -130,7 +130,7 @@ def host(*, requests=256, repeats=30):
     list of dict
         For each verb: ``verb``, ``requests``; microseconds a request ``host_us`` of a whole call
         with a card that is done at once, and ``median_us``; ``around_us``, those of a call with the
-        simulated card that were not spent simulating it; ``card_us``, what the card takes at
+        simulated card, in processor time, that were not spent simulating it; ``card_us``, what the card takes at
         :data:`.bench.CLOCK`, an estimate; ``share``, ``host_us`` as a share of it.
     """
     with headrace.open("sim", fallback="raise") as card:
