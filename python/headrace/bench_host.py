@@ -129,9 +129,9 @@ def host(*, requests=256, repeats=30):
     -------
     list of dict
         For each verb: ``verb``, ``requests``; microseconds a request ``host_us`` of a whole call
-        with a card that is done at once, and ``median_us``; ``around_us``, those of a call with the
-        simulated card, in processor time, that were not spent simulating it; ``card_us``, what the card takes at
-        :data:`.bench.CLOCK`, an estimate; ``share``, ``host_us`` as a share of it.
+        with a card that is done at once, and ``median_us``; ``around_us``, processor time of a call
+        with the simulated card that was not spent simulating it; ``card_us``, what the card takes
+        at :data:`.bench.CLOCK`, an estimate; ``share``, ``host_us`` as a share of it.
     """
     with headrace.open("sim", fallback="raise") as card:
         bus = card._bus = Watched(card._bus)
