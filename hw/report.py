@@ -40,7 +40,7 @@ __all__ = ["FAMILIES", "KERNELS", "Kernel", "measure", "main"]
 @dataclasses.dataclass(frozen=True)
 class Kernel:
     """How a kernel is built, the families that it is measured on if none is asked for, and the
-    clock that the router is to aim at on an ECP5: large kernels take it hours to fail at a high one.
+    clock that the router is to aim at on an ECP5: at a high one large kernels take it hours.
     """
 
     build: Callable
@@ -85,8 +85,8 @@ KERNELS = {
 #: An index in a name of RTLIL, as in ``\\o.pixels[0]``; one behind a space selects bits.
 INDEX = re.compile(r"(?<=\S)\[(\d+)\]")
 
-#: A clocked read port of a memory in RTLIL: all before its mask of writes which it need not see, the
-#: memory's name, and the mask.
+#: A clocked read port of a memory in RTLIL: all before its mask of writes which it need not see,
+#: the memory's name, and the mask.
 READ_PORT = re.compile(
     r'(  cell \$memrd_v2 [^\n]*\n    parameter \\MEMID "\\\\(\S+)"\n'
     r"(?:    [^\n]*\n)*?    parameter \\COLLISION_X_MASK \d+')(0+)\n"

@@ -6,7 +6,8 @@ The card's port carries whole frames and answers ARP and ICMP itself, so it take
 """
 
 from .board import Board
-from .kernel import Kernel
+from .identity import INSTANCE, MEMORY, NAME
+from .kernel import Kernel, interfaces
 from .kernel_xml import kernel_xml
 from .packaging import package_tcl
 
@@ -22,17 +23,17 @@ LINK = """\
 kernel_frequency={clock}
 
 [connectivity]
-nk={kernel}:1:{kernel}_1
+nk={kernel}:1:{instance}
 # Jobs, payloads and results may be anywhere.
-sp={kernel}_1.m_axi_gmem:{memory}
+sp={instance}.{port}:{memory}
 """
 
 STREAMS = """\
 
 # Frames: VNx's CMAC, without its networklayer.
 nk={cmac}:1:{cmac}
-stream_connect={cmac}.{out}:{kernel}_1.s_axis_rx
-stream_connect={kernel}_1.m_axis_tx:{cmac}.{into}
+stream_connect={cmac}.{out}:{instance}.s_axis_rx
+stream_connect={instance}.m_axis_tx:{cmac}.{into}
 """
 
 BUILD = """\
@@ -55,18 +56,18 @@ HOOK = ('--advanced.param '
         'compiler.userPostSysLinkOverlayTcl="$VNX/Ethernet/post_sys_link.tcl" \\\n    ')
 
 
-def link_cfg(kernel, memory, clock, wired):
+def link_cfg(memory, clock, wired):
     """Text of ``link.cfg``."""
-    text = LINK.format(kernel=kernel, memory=memory, clock=clock)
+    text = LINK.format(kernel=NAME, instance=INSTANCE, port=MEMORY, memory=memory, clock=clock)
     if wired:
-        text += STREAMS.format(kernel=kernel, cmac=CMAC, out=CMAC_OUT, into=CMAC_IN)
+        text += STREAMS.format(instance=INSTANCE, cmac=CMAC, out=CMAC_OUT, into=CMAC_IN)
     return text
 
 
-def build_sh(kernel, platform, wired):
+def build_sh(platform, wired):
     """Text of ``build.sh``."""
     return BUILD.format(
-        kernel=kernel, platform=platform, needs=", VNx at $VNX" if wired else "",
+        kernel=NAME, platform=platform, needs=", VNx at $VNX" if wired else "",
         make=MAKE if wired else "", hook=HOOK if wired else "",
         cmac=f' \\\n    "$VNX/Ethernet/_x.$(basename "$PLATFORM" .xpfm)/{CMAC}.xo"'
         if wired else "")
@@ -86,13 +87,13 @@ def alveo(name, title, part, config, *, platform, memory, clock=150):
 
     def files(board, component):
         wired = bool(component.config.wire)
-        return {"kernel.xml": kernel_xml(board.module, component),
+        return {"kernel.xml": kernel_xml(interfaces(component).values()),
                 "package.tcl": package_tcl(board, component, xo=True),
-                "link.cfg": link_cfg(board.module, memory, clock, wired),
-                "build.sh": build_sh(board.module, platform, wired)}
+                "link.cfg": link_cfg(memory, clock, wired),
+                "build.sh": build_sh(platform, wired)}
 
     return Board(
-        name=name, title=title, part=part, config=config, top=Kernel, module="headrace",
-        sources="headrace.v", files=files, tools=("vivado", "v++", *(("make",) if wired else ())),
+        name=name, title=title, part=part, config=config, top=Kernel, module=NAME,
+        sources=f"{NAME}.v", files=files, tools=("vivado", "v++", *(("make",) if wired else ())),
         folders={"VNX": "a clone of Xilinx/xup_vitis_network_example"} if wired else {},
-        result="headrace.xclbin", clock=clock)
+        result=f"{NAME}.xclbin", clock=clock)

@@ -8,9 +8,10 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
 from ..card.card import Card, card_pins
+from .identity import CONTROL, Interface
 
 
-__all__ = ["Kernel", "Interface", "interfaces", "ports"]
+__all__ = ["Kernel", "interfaces", "ports"]
 
 
 #: Ports of the card that its surroundings have not: VNx's CMAC does not mark damaged frames.
@@ -19,7 +20,7 @@ LEFT_OUT = ("s_axis_rx_tuser",)
 #: Answers of the registers, which are always OKAY here. The card answers SLVERR where there is no
 #: register, but drivers write the gaps between arguments too, and an Arm core takes that for an
 #: error of the machine.
-RESPONSES = ("s_axi_control_bresp", "s_axi_control_rresp")
+RESPONSES = (f"{CONTROL}_bresp", f"{CONTROL}_rresp")
 
 
 class Kernel(wiring.Component):
@@ -57,25 +58,6 @@ class Kernel(wiring.Component):
         return m
 
 
-class Interface:
-    """A bus among the ports of a component.
-
-    Parameters
-    ----------
-    name : str
-        What its ports begin with.
-    kind : str
-        ``"axi"``, ``"lite"``, ``"axis"``.
-    manager : bool
-        It begins transfers, or sends the stream.
-    width : int
-        Bits of data.
-    """
-
-    def __init__(self, name, kind, manager, width):
-        self.name, self.kind, self.manager, self.width = name, kind, manager, width
-
-
 def ports(component):
     """Ports by name: ``"input"`` or ``"output"``, and bits."""
     return {name: ("input" if member.flow == In else "output", Shape.cast(member.shape).width)
@@ -83,7 +65,7 @@ def ports(component):
 
 
 def interfaces(component):
-    """The :class:`Interface` of a component, by name, found by their ports' names."""
+    """The :class:`.identity.Interface` of a component, by name, found by their ports' names."""
     found = {}
     pins = ports(component)
     for pin, (direction, width) in pins.items():

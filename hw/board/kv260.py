@@ -7,6 +7,7 @@ RAM: image lanes for photos up to 1024 pixels wide fit, the tables of a text lan
 
 from ..card.config import CardConfig
 from .board import Board, Part
+from .identity import CONTROL, INSTANCE, MEMORY, NAME, VLNV
 from .kernel import Kernel
 from .packaging import package_tcl
 
@@ -42,7 +43,7 @@ set_property -dict {{
     CONFIG.PSU__FPGA_PL0_ENABLE 1
     CONFIG.PSU__CRL_APB__PL0_REF_CTRL__FREQMHZ {clock}
 }} $ps
-create_bd_cell -type ip -vlnv headrace:kernel:{module}:1.0 {module}_1
+create_bd_cell -type ip -vlnv {vlnv} {instance}
 create_bd_cell -type ip -vlnv xilinx.com:ip:proc_sys_reset reset
 foreach name {{control memory}} {{
     set_property -dict {{CONFIG.NUM_SI 1 CONFIG.NUM_MI 1}} \\
@@ -50,19 +51,19 @@ foreach name {{control memory}} {{
 }}
 
 foreach pin {{ps/maxihpm0_fpd_aclk ps/saxihp0_fpd_aclk control/aclk memory/aclk \\
-             reset/slowest_sync_clk {module}_1/ap_clk}} {{
+             reset/slowest_sync_clk {instance}/ap_clk}} {{
     connect_bd_net [get_bd_pins ps/pl_clk0] [get_bd_pins $pin]
 }}
 connect_bd_net [get_bd_pins ps/pl_resetn0] [get_bd_pins reset/ext_reset_in]
 foreach pin {{control/aresetn memory/aresetn}} {{
     connect_bd_net [get_bd_pins reset/interconnect_aresetn] [get_bd_pins $pin]
 }}
-connect_bd_net [get_bd_pins reset/peripheral_aresetn] [get_bd_pins {module}_1/ap_rst_n]
-connect_bd_net [get_bd_pins {module}_1/interrupt] [get_bd_pins ps/pl_ps_irq0]
+connect_bd_net [get_bd_pins reset/peripheral_aresetn] [get_bd_pins {instance}/ap_rst_n]
+connect_bd_net [get_bd_pins {instance}/interrupt] [get_bd_pins ps/pl_ps_irq0]
 foreach {{from to}} {{
     ps/M_AXI_HPM0_FPD control/S00_AXI
-    control/M00_AXI {module}_1/s_axi_control
-    {module}_1/m_axi_gmem memory/S00_AXI
+    control/M00_AXI {instance}/{control}
+    {instance}/{memory} memory/S00_AXI
     memory/M00_AXI ps/S_AXI_HP0_FPD
 }} {{
     connect_bd_intf_net [get_bd_intf_pins $from] [get_bd_intf_pins $to]
@@ -98,7 +99,8 @@ vivado -mode batch -notrace -source design.tcl
 
 def files(board, component):
     """The board's files."""
-    names = {"module": board.module, "part": board.part.name, "clock": board.clock}
+    names = {"module": board.module, "part": board.part.name, "clock": board.clock,
+             "vlnv": VLNV, "instance": INSTANCE, "control": CONTROL, "memory": MEMORY}
     return {"package.tcl": package_tcl(board, component, xo=False),
             "design.tcl": DESIGN.format(**names), "build.sh": BUILD.format(**names)}
 
@@ -109,5 +111,5 @@ BOARD = Board(
     config=CardConfig(contexts=2, lines=1, max_width=1024, max_side=2048, max_taps=64,
                       source_rows=16, intermediate_bits=11, output_bits=9, recipes=4,
                       text_lanes=0),
-    top=Kernel, module="headrace", sources="headrace.v", files=files, tools=("vivado",),
+    top=Kernel, module=NAME, sources=f"{NAME}.v", files=files, tools=("vivado",),
     folders={}, result="headrace.bit", clock=150)

@@ -2,6 +2,7 @@
 """Tcl that packages a kernel for Vivado's catalog, and for Vitis as ``.xo``."""
 
 from ..card import registers
+from .identity import CONTROL, LIBRARY, MEMORY, REVISION, VENDOR
 from .kernel import interfaces
 
 
@@ -31,13 +32,13 @@ create_project -force package $here/package -part {part}
 add_files -norecurse $here/{sources}
 set_property top {module} [current_fileset]
 update_compile_order -fileset sources_1
-ipx::package_project -root_dir $here/ip -vendor headrace -library kernel -taxonomy /KernelIP \\
+ipx::package_project -root_dir $here/ip -vendor {vendor} -library {library} -taxonomy /KernelIP \\
     -import_files -set_current false
 ipx::unload_core $here/ip/component.xml
 ipx::edit_ip_in_project -upgrade true -name edit -directory $here/ip $here/ip/component.xml
 set core [ipx::current_core]
 set_property name {module} $core
-set_property version 1.0 $core
+set_property version {revision} $core
 set_property core_revision 1 $core
 foreach parameter [ipx::get_user_parameters -of_objects $core] {{
     ipx::remove_user_parameter [get_property NAME $parameter] $core
@@ -57,7 +58,7 @@ ipx::associate_bus_interfaces -clock ap_clk -reset ap_rst_n $core
 # Registers
 set map [ipx::add_memory_map -quiet s_axi_control $core]
 set_property slave_memory_map_ref s_axi_control \\
-    [ipx::get_bus_interfaces s_axi_control -of_objects $core]
+    [ipx::get_bus_interfaces {control} -of_objects $core]
 set block [ipx::add_address_block -quiet reg0 $map]
 set_property range {range} $block
 set_property width 32 $block
@@ -71,7 +72,7 @@ foreach {{name address bits}} {{
 }}
 foreach name {{{pointers}}} {{
     set register [ipx::get_registers $name -of_objects $block]
-    set_property value m_axi_gmem [ipx::add_register_parameter ASSOCIATED_BUSIF $register]
+    set_property value {memory} [ipx::add_register_parameter ASSOCIATED_BUSIF $register]
 }}
 
 set_property supported_families {{}} $core
@@ -94,6 +95,7 @@ def package_tcl(board, component, *, xo):
     """Text of ``package.tcl``; with ``xo`` it makes the file that ``v++`` links."""
     text = PROJECT.format(
         module=board.module, sources=board.sources, part=board.part.name,
+        vendor=VENDOR, library=LIBRARY, revision=REVISION, control=CONTROL, memory=MEMORY,
         also=f", and as {board.module}.xo" if xo else "",
         buses=" ".join(interfaces(component)), range=1 << registers.ADDRESS_BITS,
         registers="\n".join(f"    {name} 0x{address:03X} {bits}" for name, address, bits

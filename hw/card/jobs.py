@@ -6,6 +6,8 @@ The driver packs and unpacks them with these tables; the RTL makes its layouts o
 
 import enum
 
+import numpy as np
+
 from .config import BUS
 
 
@@ -43,23 +45,36 @@ class Record:
 
     Parameters
     ----------
+    size : int
+        Bytes of a record.
     fields : dict of str to int
         Bytes of each field; names that begin with ``_`` are gaps.
+
+    Members
+    -------
+    dtype : numpy.dtype
+        Of arrays of records. Fields that numpy has no number for are bytes.
     """
 
-    def __init__(self, **fields):
+    def __init__(self, size=BUS, **fields):
         self.fields = {}
         offset = 0
-        for name, size in fields.items():
+        for name, length in fields.items():
             if not name.startswith("_"):
-                self.fields[name] = offset, size
-            offset += size
-        if offset > BUS:
-            raise ValueError(f"Record must fit {BUS} bytes, not {offset}")
+                self.fields[name] = offset, length
+            offset += length
+        if offset > size:
+            raise ValueError(f"Record must fit {size} bytes, not {offset}")
+        self.dtype = np.dtype({
+            "names": list(self.fields),
+            "formats": [f"<u{length}" if length in (1, 2, 4, 8) else f"V{length}"
+                        for _, length in self.fields.values()],
+            "offsets": [offset for offset, _ in self.fields.values()],
+            "itemsize": size})
 
     def pack(self, **values):
         """Bytes of a record; fields that are not given are zero."""
-        record = bytearray(BUS)
+        record = bytearray(self.dtype.itemsize)
         for name, value in values.items():
             offset, size = self.fields[name]
             record[offset:offset + size] = int(value).to_bytes(size, "little")
@@ -99,8 +114,8 @@ TEXT_RECIPE = Record(kernel=1, lowercase=1, min_n=1, max_n=1, features=4, recipr
                      alternate_sign=1)
 
 #: A word of a table of the text lanes.
-TABLE_RECORD = Record(data=8, address=4, table=1)
 TABLE_RECORD_BYTES = 16
+TABLE_RECORD = Record(TABLE_RECORD_BYTES, data=8, address=4, table=1)
 
 #: Bytes of an image recipe and its tables.
 RECIPE_BYTES = BUS + 3 * 256 * 4

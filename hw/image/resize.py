@@ -25,14 +25,15 @@ class Resize(wiring.Component):
     There are two engines, each of which takes 1 tap of 8 pixels a cycle. Passes over rows are most
     of the work, so contexts form two groups: for one of them the first engine does the first pass
     and the second the second, for the other one it is the other way round. A single engine takes
-    units of both passes in turns. An output row leaves at 1 word a cycle. Memory is a ring of rows for each context, so the height of images is not
-    limited by it.
+    units of both passes in turns. An output row leaves at 1 word a cycle. Memory is a ring of rows
+    for each context, so the height of images is not limited by it.
 
     Parameters
     ----------
     contexts : int
         Images in flight.
-    max_width, source_rows, max_side, max_taps, intermediate_bits, output_bits, transit, engines : int
+    max_width, source_rows, max_side, max_taps, intermediate_bits, output_bits, transit : int
+    engines : int
         See :class:`.layout.Geometry`.
 
     Members
@@ -189,7 +190,7 @@ class Resize(wiring.Component):
         g, seats = self.geometry, self._seats
         bits = (g.intermediate_bits, g.output_bits)
         shifts = ("source_shift", "between_shift", "output_shift")
-        sources = []
+        reads, sources = seats.group(engine.read.context), []
         for half in range(seats.groups):
             stage, group = self._work(number, half)
             source, target = self._buffers[stage][group], self._buffers[stage + 1][group]
@@ -197,7 +198,7 @@ class Resize(wiring.Component):
             writes = Signal(name=f"writes_{number}_{half}")
             m.d.comb += [
                 source.read.eq(engine.read),
-                source.read_valid.eq(engine.read_valid & (seats.group(engine.read.context) == half)),
+                source.read_valid.eq(engine.read_valid & (reads == half)),
                 writes.eq(engine.write_valid & (seats.group(engine.write.context) == half)),
             ]
             # Behind what `_receive` says about the output rows.
@@ -208,7 +209,7 @@ class Resize(wiring.Component):
                 ]
             if stage == 1:
                 m.d.comb += self._output_taken[group].eq(writes)
-        self._fetch(m, f"engine_{number}", sources, seats.group(engine.read.context), engine.read_data)
+        self._fetch(m, f"engine_{number}", sources, reads, engine.read_data)
 
         for seat in range(seats.contexts):
             stage, _ = self._work(number, seat % seats.groups)

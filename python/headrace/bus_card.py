@@ -1,45 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """A card that is driven by its registers and its memory, whatever the way to them."""
 
-import collections
-import dataclasses
 import functools
+import math
 import threading
 
 import numpy as np
 
-from headrace.arena import Arena
 from headrace.card import Card, Report
 from headrace.errors import CardError
 from headrace.hashing import Refused
 from headrace.header import image_size
 from headrace.held import Held
-from headrace.hw.card import registers
-from headrace.hw.card.config import BUS, CardConfig
-from headrace.hw.card.jobs import COMPLETION, JOB, RECIPE, RECIPE_BYTES, Kind
+from headrace.hw.card.jobs import JOB, RECIPE, RECIPE_BYTES, Kind
 from headrace.hw.status import Detail, Status
-from headrace.results import collect_image, settle_images, settle_texts
+from headrace.recipe import LONGEST_SIDE
+from headrace.results import collect_image, reports_of, settle_images, settle_texts
+from headrace.rounds import LOADING, Rounds
 from headrace.sim_text import TextWork
 
 
-__all__ = ["BusCard", "config_of", "pack_recipe"]
+__all__ = ["BusCard", "pack_recipe"]
 
 
 RULES = {type(None): 0, tuple: 1, int: 2}
 FILTERS = {"bilinear": 1, "bicubic": 2}
-#: Bytes of a job and of a completion.
-BLOCK = BUS
-
-
-def config_of(limits):
-    """Configuration of a card with these limits."""
-    names = {field.name for field in dataclasses.fields(CardConfig)}
-    config = CardConfig(**{name: value for name, value in limits.items() if name in names})
-    if config.text_lanes and config.max_features != limits["max_features"]:
-        raise CardError(f"The card's texts must have up to {config.max_features} features, not "
-                        f"{limits['max_features']}")
-    return config
-
 
 def pack_recipe(recipe):
     """Bytes of a :class:`headrace.Recipe` and its tables, the payload of a job that loads it."""
@@ -68,10 +53,9 @@ class BusCard(Card):
         self.config = config
         self._bus = transport
         self._lock = threading.Lock()
-        self._start, self._room = transport.start, transport.stop  # the memory for batches
+        self._rounds = Rounds(transport.memory, self._run, transport.start, transport.stop)
         self._recipes = Held(config.recipes)
-        self._texts = TextWork(config, transport.memory, self._run)
-        self._texts.start, self._texts.room = self._start, self._room
+        self._texts = TextWork(config, self._rounds)
         transport.check()
 
     def _close(self):
@@ -94,51 +78,60 @@ class BusCard(Card):
 
     def _reset(self):
         """The card forgets everything."""
-        self._bus.reset()
         self._forget()
+        self._bus.reset()
 
     def _forget(self):
         """Nothing is known of what the card holds."""
         self._recipes.clear()
         self._texts.forget()
 
-    def _run(self, jobs, address):
-        """Have the card do packed jobs; return completions by request."""
-        bus = self._bus
-        completions = address + BLOCK * len(jobs)
-        bus.memory.write(address, b"".join(jobs))
-        for name, value in ("jobs", address), ("count", len(jobs)), ("completions", completions):
-            bus.write_argument(name, value)
+    def _run(self, jobs, count, completions):
+        """Have the card do a batch."""
         try:
-            bus.write_register(registers.CTRL, registers.START)
-            bus.wait()
+            self._bus.run(jobs, count, completions)
         except BaseException:
             # The next request finds a card as good as new.
             self._reset()
             raise
-        raw = bytearray(BLOCK * len(jobs))
-        bus.memory.read_into(completions, raw)
-        unpacked = (COMPLETION.unpack(raw[start:start + BLOCK])
-                    for start in range(0, len(raw), BLOCK))
-        return {completion["request"]: completion for completion in unpacked}
 
-    def _recipe_job(self, recipe, address):
-        """Number of a recipe, and the job that loads it at ``address`` (None if it is there)."""
+    def _setup(self, recipe, arena):
+        """Number of an image recipe, jobs that load it if the card does not hold it, and a function
+        that notes that they were done."""
         number, new = self._recipes.number(recipe)
         if not new:
-            return number, None
+            return number, [], lambda: None
+        address = arena.take(RECIPE_BYTES)
         self._bus.memory.write(address, pack_recipe(recipe))
-        return number, JOB.pack(kind=Kind.LOAD, recipe=number, request=0xFFFFFFFF,
-                                payload=address, length=RECIPE_BYTES)
+        return number, [JOB.pack(kind=Kind.LOAD, recipe=number, request=LOADING, payload=address,
+                                 length=RECIPE_BYTES)], lambda: None
+
+    # Images
 
     def _process(self, recipe, items, targets):
-        outcomes = [None] * len(items)
         with self._lock:
             self._check_open()
-            waiting = collections.deque(range(len(items)))
-            while waiting:
-                self._round(recipe, items, targets, waiting, outcomes)
+            outcomes = self._images(recipe, items, targets)
         return settle_images(self.fallback, recipe, items, targets, outcomes)
+
+    def _images(self, recipe, items, targets):
+        """Outcome of each image, or a Report of those that the card hands back."""
+        lengths, heights, widths = np.array([_size(item) for item in items], np.int64).T
+        outcomes = []
+        for done, results in self._rounds.do(
+                Kind.IMAGE, functools.partial(self._setup, recipe), items, lengths,
+                _capacities(recipe, items, heights, widths), _payload,
+                height=heights, width=widths):
+            if done is None:
+                outcomes.append(Report(Status.NO_ROOM, Detail.CAPACITY))
+                continue
+            first = len(outcomes)
+            for n, (report, height, width) in enumerate(zip(
+                    reports_of(done), done["height"].tolist(), done["width"].tolist())):
+                outcomes.append(collect_image(
+                    recipe, report, height, width, targets[first + n], items[first + n].ndim == 2,
+                    functools.partial(results.read_into, n)))
+        return outcomes
 
     # Texts
 
@@ -166,62 +159,34 @@ class BusCard(Card):
         self._note(reports)
         return results, reports
 
-    # Images
 
-    def _round(self, recipe, items, targets, waiting, outcomes):
-        """As many of the waiting items as the memory holds; a Report for those that failed."""
-        arena = Arena(self._start, self._room, BLOCK)
-        tables = arena.take(RECIPE_BYTES)
-        # Jobs and completions, of a recipe and of 64 items at most.
-        address = arena.take(2 * 65 * BLOCK)
-        number, load = self._recipe_job(recipe, tables)
-        jobs, results = [load] if load else [], {}
-        while waiting and len(results) < 64:
-            n = waiting[0]
-            payload, size, gray = _payload(items[n])
-            source = size or image_size(payload) or (0, 0)
-            capacity = 0
-            if all(source):
-                capacity = int(np.prod(recipe.shape(*source))) * recipe.element.itemsize
-            start = arena.next
-            at, result = arena.take(len(payload)), arena.take(capacity)
-            if at is None or result is None or capacity >= 1 << 32:
-                if results:
-                    arena.next = start
-                    break
-                outcomes[n] = Report(Status.NO_ROOM, Detail.CAPACITY)
-                waiting.popleft()
-                arena.next = start
-                continue
-            self._bus.memory.write(at, payload)
-            height, width = size or (0, 0)
-            jobs.append(JOB.pack(kind=Kind.IMAGE, recipe=number, request=n, payload=at,
-                                 length=len(payload), height=height, width=width, result=result,
-                                 capacity=capacity))
-            results[n] = result, gray
-            waiting.popleft()
-        if not results:
-            if load:  # it was not loaded after all
-                self._recipes.forget(recipe)
-            return
-        completions = self._run(jobs, address)
-        for n, (result, gray) in results.items():
-            done = completions.get(n)
-            if done is None:
-                raise CardError(f"The card lost request {n}")
-            outcomes[n] = collect_image(recipe, done, targets[n], gray,
-                                        functools.partial(self._bus.memory.read_into, result))
+def _size(item):
+    """Bytes of an item for the card; height and width if they are pixels, else 0."""
+    if item.ndim == 1:
+        return len(item), 0, 0
+    height, width = item.shape[:2]
+    if max(height, width) > LONGEST_SIDE:
+        return 0, LONGEST_SIDE, LONGEST_SIDE  # the card says that it is too large
+    return 3 * height * (width + 7 & -8), height, width
 
 
 def _payload(item):
-    """Bytes for the card; height and width if they are pixels; whether those are gray."""
-    if not isinstance(item, np.ndarray) or item.ndim == 1:
-        return memoryview(item), None, False
-    gray = item.ndim == 2
-    pixels = np.repeat(item[..., None], 3, axis=2) if gray else item
-    height, width = pixels.shape[:2]
-    if max(height, width) > 0xFFFF:
-        return b"", (0xFFFF, 0xFFFF), gray  # the card says that it is too large
-    padded = np.zeros((height, -(-width // 8) * 8, 3), np.uint8)
-    padded[:, :width] = pixels
-    return padded.reshape(-1), (height, width), gray
+    """Bytes of an item for the card: a file, or padded rows of RGB."""
+    if item.ndim == 1:
+        return item
+    height, width = item.shape[:2]
+    if max(height, width) > LONGEST_SIDE:
+        return b""
+    padded = np.zeros((height, width + 7 & -8, 3), np.uint8)
+    padded[:, :width] = item[..., None] if item.ndim == 2 else item
+    return padded.reshape(-1)
+
+
+def _capacities(recipe, items, heights, widths):
+    """Bytes of the result of each item, as far as that is known."""
+    if recipe.fixed_shape is not None:
+        return np.full(len(items), math.prod(recipe.fixed_shape) * recipe.element.itemsize)
+    sources = ((height, width) if height else image_size(item) or (0, 0)
+               for item, height, width in zip(items, heights.tolist(), widths.tolist()))
+    sizes = [recipe.size(*source) if all(source) else (0, 0) for source in sources]
+    return np.array([3 * height * width for height, width in sizes]) * recipe.element.itemsize

@@ -41,6 +41,14 @@ class Report:
     fallback: bool = False
     error: Exception | None = None
 
+    @classmethod
+    def ok(cls, cycles):
+        """Of an item that the card delivered. The other members are the class's: a batch has many
+        of these."""
+        report = object.__new__(cls)
+        report.__dict__["cycles"] = cycles
+        return report
+
 
 @dataclasses.dataclass
 class Outcome:
@@ -275,8 +283,10 @@ class Card(abc.ABC):
         """Count the items of a call."""
         self._local.last = reports
         with self._tally_lock:
+            self._tally["items"] += len(reports)
             for report in reports:
-                self._tally["items"] += 1
+                if report.status is Status.OK and report.error is None:
+                    continue
                 self._tally["fallbacks"] += report.fallback
                 self._tally["failures"] += report.error is not None
                 if report.status is not Status.OK:

@@ -2,6 +2,7 @@
 """Finding and opening cards."""
 
 import importlib.util
+import re
 
 from headrace.cpu import CpuCard
 
@@ -14,7 +15,8 @@ KINDS = {"sim": "the simulated card: the RTL itself, compiled; slow and exact",
          "cpu": "no card: the same verbs, done by Pillow",
          "nic": "the simulated card with a network port",
          "sim2": "the simulated card with two image lanes, without text lanes",
-         "sim4": "the simulated card with four image lanes, without text lanes"}
+         "sim4": "the simulated card with four image lanes, without text lanes",
+         "xrt:N": "Alveo card N, or at a PCIe address; not yet run on a board"}
 
 
 def cards():
@@ -25,8 +27,8 @@ def cards():
     dict of str to str
         A description for each name.
     """
-    return {name: text for name, text in KINDS.items()
-            if name == "cpu" or importlib.util.find_spec(f"headrace._{name}")}
+    return {name: text for name, text in KINDS.items() if name == "cpu" or importlib.util.find_spec(
+        "pyxrt" if name == "xrt:N" else f"headrace._{name}")}
 
 
 def open(name=None, *, fallback="cpu", **options):
@@ -35,14 +37,15 @@ def open(name=None, *, fallback="cpu", **options):
     Parameters
     ----------
     name : str, optional
-        One of :func:`cards`, by default the first of them; or ``udp://HOST``, perhaps with
-        ``:PORT``: a board without a host, which is driven through the network.
+        One of :func:`cards`, ``"xrt:0"`` or ``"xrt:0000:3b:00.1"`` for ``"xrt:N"``; by default the
+        first of them. Or ``udp://HOST``, perhaps with ``:PORT``: a board without a host, which is
+        driven through the network.
     fallback : "cpu" or "raise"
         What happens to an item that the card hands back: it is done again on the CPU, which gives
         Pillow's result or Pillow's exception, or :class:`ItemError` is raised.
     **options
-        Of the simulated card, see :class:`headrace.sim.SimCard` and
-        :class:`headrace.sim_nic.SimNic`; of a board, see :class:`headrace.remote.RemoteCard`.
+        Of the card, see :class:`headrace.sim.SimCard`, :class:`headrace.sim_nic.SimNic`,
+        :class:`headrace.xrt.XrtCard` and :class:`headrace.remote.RemoteCard`.
 
     Returns
     -------
@@ -55,7 +58,10 @@ def open(name=None, *, fallback="cpu", **options):
     if name.lower().startswith("udp:"):
         from headrace.remote import RemoteCard
         return RemoteCard(name, fallback, **options)
-    if name not in KINDS:
+    if re.fullmatch(r"xrt:(\d+|([0-9a-f]{4}:)?[0-9a-f]{2}:[0-9a-f]{2}\.\d)", name, re.I):
+        from headrace.xrt import XrtCard
+        return XrtCard(name, fallback, **options)
+    if name not in KINDS or name == "xrt:N":
         raise ValueError(f"Card must be one of {', '.join(KINDS)}, or udp://HOST, not {name!r}")
     if name == "cpu":
         return CpuCard(name, fallback, **options)

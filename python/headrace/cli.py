@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 import headrace
 from headrace import (
-    bench, bench_card, bench_text, bench_wire, control, demo, nic, overlay, wire)
+    bench, bench_card, bench_host, bench_text, bench_wire, control, demo, nic, overlay, wire)
 from headrace.client import Client
 from headrace.hashing import HashingRecipe
 from headrace.hw.status import Detail, Status
@@ -326,7 +326,7 @@ def list_cards(args):
 
 
 def run_bench(args):
-    if not args.files and args.what != "wire":
+    if not args.files and args.what not in ("wire", "host"):
         raise ValueError(f"Give files to bench {args.what}")
     if args.what == "jpeg":
         figures, table = bench.jpeg(args.files), bench.table
@@ -334,6 +334,8 @@ def run_bench(args):
         figures, table = bench_text.text(args.files, args.tokenizer), bench_text.table
     elif args.what == "card":
         figures, table = bench_card.scaling(args.files, copies=args.copies or 16), bench_card.table
+    elif args.what == "host":
+        figures, table = bench_host.host(), bench_host.table
     else:
         figures = bench_wire.ports(args.files, copies=args.copies or 8)
         table = bench_wire.table
@@ -362,7 +364,7 @@ def parser():
         return sub
 
     def card_options(sub):
-        sub.add_argument("--card", choices=("sim", "cpu"), help="default: the simulated card")
+        sub.add_argument("--card", metavar="sim|cpu|xrt:N", help="default: the simulated card")
         fallback_option(sub)
 
     def fallback_option(sub):
@@ -473,10 +475,10 @@ def parser():
 
     verb("cards", list_cards, "List the cards that can be opened.")
 
-    sub = verb("bench", run_bench, "Measure the simulated card, in cycles.")
-    sub.add_argument("what", choices=("jpeg", "text", "card", "wire"),
-                     help="an image lane, a text lane, cards with 1, 2 and 4 image lanes, or the "
-                          "network port, which needs no files")
+    sub = verb("bench", run_bench, "Measure the simulated card, in cycles, or the driver.")
+    sub.add_argument("what", choices=("jpeg", "text", "card", "wire", "host"),
+                     help="an image lane, a text lane, cards with 1, 2 and 4 image lanes, the "
+                          "network port, or the driver itself; the last two need no files")
     # With "*" they could not stand behind options in all versions of Python.
     sub.add_argument("files", nargs="+", default=[], type=Path, metavar="FILE").required = False
     sub.add_argument("--copies", type=positive, metavar="N",
@@ -496,7 +498,7 @@ def parser():
     sub = verb("demo", run_demo, "Show one photo's way from JPEG to tensor.")
     sub.add_argument("file", type=Path, metavar="FILE")
     sub.add_argument("-o", "--output", type=Path, default=Path("build/demo"), metavar="FOLDER")
-    sub.add_argument("--card", choices=("sim", "cpu"))
+    sub.add_argument("--card", metavar="sim|cpu|xrt:N")
     return top
 
 

@@ -254,6 +254,7 @@ def _image(recipe, completion, result, target):
         array.reshape(-1).view(np.uint8)[:] = np.frombuffer(result, np.uint8)
 
     try:
-        return collect_image(recipe, completion, target, False, read_into)
+        return collect_image(recipe, report_of(completion), completion["height"],
+                             completion["width"], target, False, read_into)
     except CardError as error:
         return Outcome(None, Report(error=error))

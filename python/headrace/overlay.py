@@ -1,26 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """Overlays for PYNQ that hold no bitstream, only what PYNQ is told of the card.
 
-Everything in them is made from :mod:`headrace.hw.card.registers`.
+Everything in them is made from :mod:`headrace.hw.card.registers` and what boards are told of the
+kernel.
 """
 
 import struct
 from xml.etree import ElementTree
 
+from headrace.hw.board.identity import CONTROL, INSTANCE, MEMORY, NAME, VLNV, Interface
+from headrace.hw.board.kernel_xml import kernel_element
 from headrace.hw.card import registers
 from headrace.hw.card.config import BUS
 
 
-__all__ = ["NAME", "VLNV", "INSTANCE", "KINDS", "write"]
+__all__ = ["KINDS", "write"]
 
 
-#: The kernel, its type, and its instance in an overlay.
-NAME = "headrace"
-VLNV = f"headrace:kernel:{NAME}:1.0"
-INSTANCE = f"{NAME}_1"
-
-#: Ports for registers and for memory.
-CONTROL, MEMORY = "s_axi_control", "m_axi_gmem"
+#: Its ports, without those of a network.
+PORTS = Interface(CONTROL, "lite", False, 32), Interface(MEMORY, "axi", True, 8 * BUS)
 #: Bytes of the register space.
 SPACE = 1 << registers.ADDRESS_BITS
 #: Where the registers are, as the shells of Alveo cards and Vivado on UltraScale+ have them.
@@ -69,21 +67,10 @@ def text(root):
 
 def kernel_xml():
     """The section EMBEDDED_METADATA."""
-    ports = [tree("port", {"name": CONTROL, "mode": "slave", "range": f"0x{SPACE:X}",
-                           "dataWidth": 32, "portType": "addressable", "base": "0x0"}),
-             tree("port", {"name": MEMORY, "mode": "master", "range": "0xFFFFFFFFFFFFFFFF",
-                           "dataWidth": 8 * BUS, "portType": "addressable", "base": "0x0"})]
-    args = [tree("arg", {"name": name, "id": number, "offset": f"0x{address:X}",
-                         "addressQualifier": int(pointer), "size": f"0x{size:X}",
-                         "port": MEMORY if pointer else CONTROL,
-                         # PYNQ knows the types of C only, not OpenCL's.
-                         "type": "void*" if pointer else "unsigned int",
-                         "hostOffset": "0x0", "hostSize": f"0x{size:X}"})
-            for number, (name, address, size, pointer) in enumerate(registers.arguments())]
     instance = tree("instance", {"name": INSTANCE},
                     tree("addrRemap", {"base": f"0x{ALVEO_BASE:X}", "port": CONTROL}))
-    kernel = tree("kernel", {"name": NAME, "language": "ip", "vlnv": VLNV, "attributes": "",
-                             "hwControlProtocol": "ap_ctrl_hs"}, *ports, *args, instance)
+    kernel = kernel_element(PORTS, ports=None, args=None)
+    kernel.append(instance)
     core = tree("core", {"name": NAME, "type": "clc_region"}, kernel)
     return text(tree("project", {"name": NAME}, tree("platform", {"vendor": NAME, "name": "sim"},
                      tree("device", {"name": "fpga0"}, core))))

@@ -4,10 +4,8 @@
 import dataclasses
 
 from headrace import wire
-from headrace.arena import Arena
 from headrace.hw.card import registers
-from headrace.hw.card.config import BUS
-from headrace.hw.card.jobs import RECIPE_BYTES, Kind
+from headrace.hw.card.jobs import Kind
 from headrace.recipe import Recipe
 
 
@@ -80,11 +78,9 @@ class QueuePairs:
 
     def _open_images(self, recipe):
         """Load an image recipe for a queue pair; its number."""
-        arena = Arena(self._start, self._room, BUS)
-        tables, address = arena.take(RECIPE_BYTES), arena.take(2 * BUS)
-        number, load = self._recipe_job(recipe, tables)
-        if load:
-            self._run([load], address)
+        arena = self._rounds.arena()
+        number, jobs, _ = self._setup(recipe, arena)
+        self._rounds.load(jobs, arena)
         self._recipes.use(recipe)
         return number
 

@@ -15,7 +15,7 @@ import time
 import urllib.parse
 
 from headrace import wire
-from headrace.bus_card import BusCard, config_of
+from headrace.bus_card import BusCard
 from headrace.errors import CardError
 from headrace.hw.card import registers
 from headrace.hw.card.commands import COMMAND, QUEUE_PAIR, Command
@@ -369,7 +369,7 @@ class RemoteCard(QueuePairs, BusCard):
             transport = RemoteTransport(
                 self._socket, wire.Sender(queue_pair, segment=segment), what=name, **options)
             transport.wait()  # for what others have begun
-            self._connect(config_of(transport.limits()), transport)
+            self._connect(transport.config(), transport)
         except BaseException:
             self._socket.close()
             raise

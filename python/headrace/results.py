@@ -13,8 +13,8 @@ from headrace.hw.status import Detail, Status
 from headrace.recipe import Recipe
 
 
-__all__ = ["report_of", "collect_image", "features_of", "tokens_of", "array_of", "settle_images",
-           "settle_texts"]
+__all__ = ["report_of", "reports_of", "collect_image", "features_of", "tokens_of", "array_of",
+           "settle_images", "settle_texts"]
 
 
 def report_of(done):
@@ -22,14 +22,22 @@ def report_of(done):
     return Report(Status(done["status"]), Detail(done["detail"]), done["cycles"])
 
 
-def collect_image(recipe, done, target, gray, read_into):
+def reports_of(completions):
+    """:class:`Report` of each of an ndarray of completions, a list."""
+    columns = (completions[name].tolist() for name in ("status", "detail", "cycles"))
+    return [Report(Status(status), Detail(detail), cycles) if status else Report.ok(cycles)
+            for status, detail, cycles in zip(*columns)]
+
+
+def collect_image(recipe, report, height, width, target, gray, read_into):
     """Result of an image job.
 
     Parameters
     ----------
     recipe : Recipe
-    done : dict
-        Its completion.
+    report : Report
+    height, width : int
+        Of the result, if there is one.
     target : ndarray or None
         Where the result is wanted.
     gray : bool
@@ -42,10 +50,8 @@ def collect_image(recipe, done, target, gray, read_into):
     Outcome or Report
         A Report if the card handed the image back.
     """
-    report = report_of(done)
     if report.status is not Status.OK:
         return report
-    height, width = done["height"], done["width"]
     shape = (3, height, width) if recipe.layout == "CHW" else (height, width, 3)
     try:
         if target is not None:

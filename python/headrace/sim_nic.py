@@ -64,12 +64,11 @@ class SimNic(QueuePairs, SimCard, Nic):
             raise ValueError(f"Segment must be at most 8192, not {segment!r}")
         slots = self.config.slots
         self.most_message, self.most_result = message_bytes, result_bytes - BUS
-        self._room = memory - slots * message_bytes - (slots + 1) * result_bytes
-        if self._room < 1 << 24:
+        self._rounds.stop = room = memory - slots * message_bytes - (slots + 1) * result_bytes
+        if room < 1 << 24:
             raise ValueError(f"Memory must hold {slots} messages and results, and 16 MiB, not "
                              f"{memory!r} bytes")
-        self._texts.room = self._room
-        self._results_at = self._room + slots * message_bytes
+        self._results_at = room + slots * message_bytes
         rx, tx = [float(wire_stalls)] * 2 if np.ndim(wire_stalls) == 0 else wire_stalls
         self._rtl.configure_network(rx, tx, self._options["seed"])
         self._queues = {}    # by index
@@ -84,7 +83,7 @@ class SimNic(QueuePairs, SimCard, Nic):
         mac, ip = wire.Station(self.mac, self.ip).numbers
         for name, value in (
                 ("mac", mac), ("ip", ip), ("queue_base", self.BASE), ("segment", self.segment),
-                ("messages", self._room), ("results", self._results_at),
+                ("messages", self._rounds.stop), ("results", self._results_at),
                 ("message_bytes", self.most_message), ("result_bytes", self.most_result + BUS)):
             self._write(name, value)
         for slot in range(self.config.slots):

@@ -1,42 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """Texts on the simulated card: recipes and tables that it holds, jobs and their results."""
 
-import collections
+import functools
 
 import numpy as np
 
-from headrace.arena import Arena
 from headrace.card import Report
 from headrace.errors import CardError
 from headrace.hashing import HashingRecipe, character_table
 from headrace.held import Held
 from headrace.hw.card.config import BUS
-from headrace.hw.card.jobs import (
-    JOB, TABLE_RECORD, TABLE_RECORD_BYTES, TEXT_RECIPE, Kernel, Kind, TextTable)
+from headrace.hw.card.jobs import JOB, TABLE_RECORD, TEXT_RECIPE, Kernel, Kind, TextTable
 from headrace.hw.status import Detail, Status
 from headrace.hw.text.tables import TableImage
-from headrace.results import features_of, report_of, tokens_of
+from headrace.results import features_of, reports_of, tokens_of
+from headrace.rounds import LOADING
 
 
 __all__ = ["TextWork"]
 
 
-#: Items of one round of jobs.
-ROUND = 256
-#: Request number of loads.
-LOADING = 0xFFFFFFFF
-
-#: A record of a table as numpy writes it.
-RECORD = np.dtype({
-    "names": list(TABLE_RECORD.fields),
-    "formats": [f"<u{size}" for _, size in TABLE_RECORD.fields.values()],
-    "offsets": [offset for offset, _ in TABLE_RECORD.fields.values()],
-    "itemsize": TABLE_RECORD_BYTES})
-
-
 def records(table, addresses, data):
     """Bytes that write ``data`` to ``addresses`` of tables."""
-    out = np.zeros(len(data), RECORD)
+    out = np.zeros(len(data), TABLE_RECORD.dtype)
     out["table"], out["address"], out["data"] = table, addresses, data
     return out.tobytes()
 
@@ -47,18 +33,12 @@ class TextWork:
     Parameters
     ----------
     config : CardConfig
-    memory
-        Of the card.
-    run
-        Function of packed jobs and a free address for them; completions by request.
+    rounds : headrace.rounds.Rounds
     """
 
-    def __init__(self, config, memory, run):
+    def __init__(self, config, rounds):
         self.config = config
-        self.memory = memory
-        #: Begin and end of the memory that may be used.
-        self.start, self.room = 0, memory.size
-        self.run = run
+        self._rounds = rounds
         self.forget()
 
     def forget(self):
@@ -72,15 +52,15 @@ class TextWork:
         low, high = recipe.ngram_range
         limit = self.config.max_features
 
-        def room(length):
-            words = length // 3 + 1  # two characters and a separator each
-            return 8 * min(words * (high - low + 1), limit)
+        def room(lengths):
+            words = lengths // 3 + 1  # two characters and a separator each
+            return 8 * np.minimum(words * (high - low + 1), limit)
 
         return self._work(recipe, items, room, features_of)
 
     def tokenize(self, recipe, items):
         """Tokens of each text, or a :class:`Report` of why not."""
-        return self._work(recipe, items, lambda length: 4 * (2 * length + 1), tokens_of)
+        return self._work(recipe, items, lambda lengths: 4 * (2 * lengths + 1), tokens_of)
 
     # Queue pairs of the network
 
@@ -92,11 +72,9 @@ class TextWork:
         CardError
             If other queue pairs need another vocabulary, or all recipes.
         """
-        arena = Arena(self.start, self.room, BUS)
-        address = arena.take(8 * BUS)
+        arena = self._rounds.arena()
         number, jobs, note = self._setup(recipe, arena)
-        if jobs:
-            self.run(jobs, address)
+        self._rounds.load(jobs, arena)
         note()
         key, _ = self._wanted(recipe)
         self._recipes.use(key)
@@ -156,53 +134,25 @@ class TextWork:
         jobs = []
         if new:
             at = arena.take(BUS)
-            self.memory.write(at, TEXT_RECIPE.pack(kernel=kernel, **dict(fields)))
+            self._rounds.memory.write(at, TEXT_RECIPE.pack(kernel=kernel, **dict(fields)))
             jobs.append(JOB.pack(kind=Kind.LOAD_TEXT, recipe=number, request=LOADING, payload=at,
                                  length=BUS))
         if table:
             at = arena.take(len(table))
-            self.memory.write(at, table)
+            self._rounds.memory.write(at, table)
             jobs.append(JOB.pack(kind=Kind.TABLE, request=LOADING, payload=at,
                                  length=len(table)))
         return number, jobs, note
 
-    # Rounds
-
     def _work(self, recipe, items, room, collect):
-        outcomes = [None] * len(items)
-        waiting = collections.deque(range(len(items)))
-        while waiting:
-            self._round(recipe, items, room, collect, waiting, outcomes)
-        return outcomes
-
-    def _round(self, recipe, items, room, collect, waiting, outcomes):
-        """As many of the waiting texts as the memory holds."""
-        arena = Arena(self.start, self.room, BUS)
-        address = arena.take(2 * (ROUND + 2) * BUS)
-        number, jobs, note = self._setup(recipe, arena)
-        results = {}
-        while waiting and len(results) < ROUND:
-            n = waiting[0]
-            capacity, start = room(len(items[n])), arena.next
-            at, result = arena.take(len(items[n])), arena.take(capacity)
-            if at is None or result is None or capacity >= 1 << 32:
-                arena.next = start
-                if results:
-                    break
-                outcomes[n] = Report(Status.NO_ROOM, Detail.CAPACITY)
-                waiting.popleft()
+        lengths = np.fromiter(map(len, items), np.int64, len(items))
+        outcomes = []
+        for done, results in self._rounds.do(
+                Kind.TEXT, functools.partial(self._setup, recipe), items, lengths, room(lengths)):
+            if done is None:
+                outcomes.append(Report(Status.NO_ROOM, Detail.CAPACITY))
                 continue
-            self.memory.write(at, items[n])
-            jobs.append(JOB.pack(kind=Kind.TEXT, recipe=number, request=n, payload=at,
-                                 length=len(items[n]), result=result, capacity=capacity))
-            results[n] = result
-            waiting.popleft()
-        completions = self.run(jobs, address)
-        note()
-        for n, result in results.items():
-            done = completions[n]
-            outcomes[n] = report_of(done)
-            if outcomes[n].status is Status.OK:
-                raw = np.empty(done["bytes"], np.uint8)
-                self.memory.read_into(result, raw)
-                outcomes[n] = collect(raw), outcomes[n]
+            for n, (report, size) in enumerate(zip(reports_of(done), done["bytes"].tolist())):
+                outcomes.append((collect(results.bytes(n, size)), report)
+                                if report.status is Status.OK else report)
+        return outcomes

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import vocabulary
-from headrace import bench, bench_card, bench_wire, cli, reference
+from headrace import bench, bench_card, bench_host, bench_wire, cli, reference
 from headrace.recipe import Recipe
 
 
@@ -151,6 +151,19 @@ def test_bench_wire(nic_built, small, monkeypatch, capsys):
     text = capsys.readouterr().out
     assert "estimate" in text and "small.jpg" in text
     assert cli.main(["bench", "wire", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == figures
+
+
+def test_bench_host(sim_built, monkeypatch, capsys):
+    figures = bench_host.host(requests=4, repeats=2)
+    assert {"decode_jpeg", "image"} <= {entry["verb"] for entry in figures}
+    for entry in figures:
+        assert 0 < entry["host_us"] <= entry["median_us"] and 0 < entry["around_us"]
+        assert entry["share"] == entry["host_us"] / entry["card_us"]
+    monkeypatch.setattr(bench_host, "host", lambda: figures)
+    assert cli.main(["bench", "host"]) == 0
+    assert "decode_jpeg         4" in capsys.readouterr().out
+    assert cli.main(["bench", "host", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == figures
 
 

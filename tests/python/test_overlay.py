@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from headrace import cli, overlay
+from headrace.hw.board.identity import INSTANCE, VLNV
 from headrace.hw.card import registers
 
 
@@ -33,8 +34,8 @@ def test_alveo(tmp_path, capsys):
     found = sections(path.read_bytes())
     assert set(found) == {2, 6, 7, 8}
     kernel = ElementTree.fromstring(found[2]).find("platform/device/core/kernel")
-    assert kernel.get("vlnv") == overlay.VLNV
-    assert kernel.find("instance").get("name") == overlay.INSTANCE
+    assert kernel.get("vlnv") == VLNV
+    assert kernel.find("instance").get("name") == INSTANCE
     arguments = {arg.get("name"): (int(arg.get("offset"), 0), 8 * int(arg.get("size"), 0))
                  for arg in kernel.findall("arg")}
     assert arguments == registers.ARGUMENTS

@@ -3,7 +3,6 @@
 
 import gc
 import importlib.util
-import io
 import os
 import pickle
 import subprocess
@@ -14,14 +13,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 import headrace as hr
 from headrace import overlay
+from headrace.bench_host import vocabulary
 from headrace.bus_card import pack_recipe
+from headrace.hw.board.identity import VLNV
 from headrace.hw.card import registers
 from headrace.hw.card.config import CONFIGS
 from headrace.hw.card.jobs import Kind
+from pictures import jpeg
 
 if importlib.util.find_spec("pynq") is None:
     pytest.skip("PYNQ is not installed: pip install 'headrace[pynq]'", allow_module_level=True)
@@ -78,14 +79,6 @@ def cpu():
         yield card
 
 
-def jpeg(height, width, seed=0, **options):
-    pixels = np.random.default_rng(seed).integers(0, 256, (height // 8 + 1, width // 8 + 1, 3))
-    image = Image.fromarray(pixels.astype(np.uint8)).resize((width, height), Image.BICUBIC)
-    file = io.BytesIO()
-    image.save(file, "jpeg", **options)
-    return file.getvalue()
-
-
 def filled(data):
     """A buffer with these bytes, synced."""
     buffer = pynq.allocate(len(data), "u1")
@@ -131,7 +124,7 @@ class Batch:
 
 def test_overlay_is_of_the_register_table(loaded, ip, kind):
     description = loaded.ip_dict["headrace_1"]
-    assert description["type"] == overlay.VLNV and isinstance(ip, hp.Headrace)
+    assert description["type"] == VLNV and isinstance(ip, hp.Headrace)
     found = description["registers"]
     assert found["CTRL"]["address_offset"] == registers.CTRL
     for field, bit in ("AP_START", registers.START), ("AP_DONE", registers.DONE), (
@@ -292,6 +285,37 @@ def test_texts(ip, cpu):
     options = dict(n_features=2**16, ngram_range=(1, 2))
     one, other = (card.hashing_vectorizer(**options).transform(texts) for card in (ip, cpu))
     assert (one != other).nnz == 0
+
+
+def test_resize(ip, cpu):
+    rng = np.random.default_rng(1)
+    for shape in (40, 50, 3), (33, 21):
+        pixels = rng.integers(0, 256, shape, np.uint8)
+        for filter in "bilinear", "bicubic":
+            np.testing.assert_array_equal(ip.resize(pixels, (20, 30), filter),
+                                          cpu.resize(pixels, (20, 30), filter))
+            assert not ip.card.last[0].fallback
+
+
+def test_tokenizer(ip, cpu):
+    pytest.importorskip("tokenizers", reason="tokenizers, the reference, is not installed")
+    words = vocabulary()
+    texts = ["A river carries WATER", "", "corn-mills turned; 12 cards", "\N{SNOWMAN}"]
+    for one, other in zip(ip.tokenizer(words).each(texts), cpu.tokenizer(words).each(texts),
+                          strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert [report.fallback for report in ip.card.last] == [False] * 4
+
+
+def test_card_with_network_port(folder, cpu, nic_built):
+    device = hp.SimDevice("nic")
+    ip = pynq.Overlay(str(folder / FILES["alveo"]), device=device).headrace_1
+    assert ip.read(registers.CAPABILITIES["wire"]) == CONFIGS["nic"].wire
+    address, _ = registers.NETWORK["segment"]
+    ip.write(address, 2048)
+    data = jpeg(48, 64)
+    np.testing.assert_array_equal(ip.image(resize=16)(data), cpu.image(resize=16)(data))
+    assert ip.card.last[0].status is hr.Status.OK and ip.read(address) == 2048
 
 
 def test_batches_and_verbs_mix(ip, cpu):
@@ -461,7 +485,7 @@ def test_other_overlays(folder, tmp_path):
         pynq.Overlay(str(lone), device=device)
     for name in "other.bit", "other.hwh":
         (tmp_path / name).write_bytes((folder / f"headrace{Path(name).suffix}").read_bytes()
-                                      .replace(overlay.VLNV.encode(), b"some:other:kernel:1.0"))
+                                      .replace(VLNV.encode(), b"some:other:kernel:1.0"))
     with pytest.raises(hr.CardError, match="^Overlay must hold one headrace:kernel:headrace:1.0"):
         pynq.Overlay(str(tmp_path / "other.bit"), device=device)
 

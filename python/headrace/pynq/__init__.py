@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""PYNQ: the simulated card as a device of it, and a driver for the kernel on any device.
+"""PYNQ: the simulated card and Alveo cards as devices of it, and a driver for the kernel on any.
 
 Importing this is all that PYNQ needs. ``python -m headrace.pynq script.py`` does it for a script
 that knows nothing of headrace.
@@ -10,10 +10,10 @@ import importlib.util
 if importlib.util.find_spec("pynq") is None:
     raise ImportError("PYNQ is not installed: run `pip install 'headrace[pynq]'`")
 
-from headrace.pynq.device import SimDevice
+from headrace.pynq.device import SimDevice, XrtDevice
 from headrace.pynq.driver import Headrace
-from headrace.pynq.memory import SimMemory
+from headrace.pynq.memory import SimMemory, XrtMemory
 from headrace.pynq.records import COMPLETION, JOB
 
 
-__all__ = ["SimDevice", "SimMemory", "Headrace", "JOB", "COMPLETION"]
+__all__ = ["SimDevice", "XrtDevice", "SimMemory", "XrtMemory", "Headrace", "JOB", "COMPLETION"]

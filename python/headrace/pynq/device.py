@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The simulated card as a device of PYNQ."""
+"""Cards as devices of PYNQ: the simulated card, and Alveo cards by ``pyxrt``."""
 
-import ctypes
 import importlib.util
 import itertools
 import os
@@ -12,13 +11,15 @@ import pynq
 from pynq.pl_server.xclbin_parser import XclBin
 
 from headrace.errors import CardError
+from headrace.hw.board.identity import VLNV
 from headrace.hw.card import registers
-from headrace.overlay import VLNV
-from headrace.pynq.memory import SimMemory
+from headrace.hw.card.config import BUS
+from headrace.pynq.memory import SimMemory, XrtMemory
 from headrace.sim import SimTransport
+from headrace.xrt import XrtKernel
 
 
-__all__ = ["SimDevice"]
+__all__ = ["SimDevice", "XrtDevice"]
 
 
 #: Cycles that pass for the card while the host looks whether it is idle.
@@ -27,43 +28,38 @@ POLL = 5_000
 NUMBERS = itertools.count()
 
 
-class SimDevice(pynq.Device):
-    """The Verilated card with its own memory.
-
-    Real boards come first when PYNQ looks for a default device.
+class CardDevice(pynq.Device):
+    """A card with one kernel, one memory, and separate buffers on the host.
 
     Parameters
     ----------
     name : str
-        Of a configuration in :data:`headrace.hw.card.config.CONFIGS`.
-    memory, stalls, latency, seed
-        See :class:`headrace.sim.SimCard`.
+    memory
+        See :mod:`headrace.pynq.memory`.
     """
 
-    _probe_priority_ = 1000
-
-    @classmethod
-    def _probe_(cls):
-        return [cls()] if importlib.util.find_spec("headrace._sim") else []
-
-    def __init__(self, name="sim", *, memory=1 << 28, **options):
-        super().__init__(f"headrace_{name}{next(NUMBERS)}")
+    def __init__(self, name, memory):
+        super().__init__(f"headrace_{name}_{next(NUMBERS)}")
         self.name = f"headrace_{name}"
         self.capabilities = {"REGISTER_RW": True}
         self.ip_dict, self.mem_dict = {}, {}
-        self.memory = SimMemory(self, memory)
-        self._make = lambda: SimTransport(name, memory=memory, **options)
-        self._bus = None
+        self.memory = memory
         self._base = None
         self._lock = threading.RLock()
 
-    @property
-    def bus(self):
-        """:class:`headrace.sim.SimTransport` of the card, which is made when it is needed."""
-        with self._lock:
-            if self._bus is None:
-                self._bus = self._make()
-            return self._bus
+    # What a kind of card implements
+
+    def _load(self, path):
+        """Make the card ready for an overlay."""
+        raise NotImplementedError
+
+    def _read(self, offset):
+        """Value of a register of 32 bits."""
+        raise NotImplementedError
+
+    def _write(self, offset, value):
+        """Write a register of 32 bits; IndexError if there is none."""
+        raise NotImplementedError
 
     # Overlays
 
@@ -86,16 +82,14 @@ class SimDevice(pynq.Device):
         return parser
 
     def download(self, bitstream, parser=None):
-        """Reset the card and put its registers where the overlay has them."""
+        """Load the overlay, and put the card's registers where it has them."""
         parser = parser or self.parser or self.get_bitfile_metadata(bitstream.bitfile_name)
         bases = [ip["phys_addr"] for ip in parser.ip_dict.values() if ip.get("type") == VLNV]
         if len(bases) != 1:
-            raise CardError(f"Overlay must hold one {VLNV} for the simulated card, "
-                            f"not {len(bases)}: {bitstream.bitfile_name}")
+            raise CardError(f"Overlay must hold one {VLNV}, not {len(bases)}: "
+                            f"{bitstream.bitfile_name}")
         with self._lock:
-            self.bus.reset()
-            for name in registers.GIE, registers.IER:  # as after a bitstream
-                self.bus.write_register(name, 0)
+            self._load(bitstream.bitfile_name)
             [self._base] = bases
         self.post_download(bitstream, parser, self.name)
 
@@ -122,15 +116,13 @@ class SimDevice(pynq.Device):
 
     def flush(self, bo, offset, ptr, size):
         """Copy from the host to the card."""
-        address = self.memory.place(bo, offset, size)
         with self._lock:
-            self.bus.memory.write(address, (ctypes.c_ubyte * size).from_address(ptr))
+            self.memory.push(bo, offset, ptr, size)
 
     def invalidate(self, bo, offset, ptr, size):
         """Copy from the card to the host."""
-        address = self.memory.place(bo, offset, size)
         with self._lock:
-            self.bus.memory.read_into(address, (ctypes.c_ubyte * size).from_address(ptr))
+            self.memory.pull(bo, offset, ptr, size)
 
     # Registers
 
@@ -149,23 +141,147 @@ class SimDevice(pynq.Device):
             return b"".join(self._read(at).to_bytes(4, "little")
                             for at in range(offset, offset + length, 4))
 
-    def _read(self, offset):
-        value = self.bus.read_register(offset)
-        if offset == registers.CTRL and not value & registers.IDLE:
-            self.bus.work(POLL)
-        return value
-
     def write_registers(self, address, data):
         """Write registers. What lies between them is skipped in a block of several words."""
         offset = self._offset(address, len(data))
         with self._lock:
             for at in range(0, len(data), 4):
                 try:
-                    self.bus.write_register(offset + at,
-                                            int.from_bytes(data[at:at + 4], "little"))
+                    self._write(offset + at, int.from_bytes(data[at:at + 4], "little"))
                 except IndexError:
                     if len(data) == 4:
                         raise
+
+
+class SimDevice(CardDevice):
+    """The Verilated card with its own memory.
+
+    Real boards come first when PYNQ looks for a default device.
+
+    Parameters
+    ----------
+    name : str
+        Of a configuration in :data:`headrace.hw.card.config.CONFIGS`.
+    memory, stalls, latency, seed
+        See :class:`headrace.sim.SimCard`.
+    """
+
+    _probe_priority_ = 1000
+
+    @classmethod
+    def _probe_(cls):
+        return [cls()] if importlib.util.find_spec("headrace._sim") else []
+
+    def __init__(self, name="sim", *, memory=1 << 28, **options):
+        super().__init__(name, SimMemory(self, memory))
+        self._make = lambda: SimTransport(name, memory=memory, **options)
+        self._bus = None
+
+    @property
+    def bus(self):
+        """:class:`headrace.sim.SimTransport` of the card, which is made when it is needed."""
+        with self._lock:
+            if self._bus is None:
+                self._bus = self._make()
+            return self._bus
+
+    def _load(self, path):
+        self.bus.reset()
+        for name in registers.GIE, registers.IER:  # as after a bitstream
+            self.bus.write_register(name, 0)
+
+    def _read(self, offset):
+        value = self.bus.read_register(offset)
+        if offset == registers.CTRL and not value & registers.IDLE:
+            self.bus.work(POLL)
+        return value
+
+    def _write(self, offset, value):
+        self.bus.write_register(offset, value)
+
+
+class XrtDevice(CardDevice):
+    """An Alveo card by ``pyxrt``; PYNQ itself has none since 3.1. Not yet run on a board.
+
+    XRT starts batches: the registers of one are kept here, and given to XRT when START is written.
+    All others are the card's, if this XRT's ``pyxrt`` has registers.
+
+    Parameters
+    ----------
+    place : int or str
+        See :class:`headrace.xrt.XrtKernel`.
+    """
+
+    def __init__(self, place=0):
+        super().__init__(f"xrt{place}", XrtMemory(self))
+        self._place = str(place)
+        self.kernel = None
+        self._forget()
+
+    @property
+    def readable(self):
+        """Whether registers beyond those of a batch can be read."""
+        return self.kernel is not None and self.kernel.readable
+
+    def _forget(self):
+        self._batch = dict.fromkeys(BATCH, 0)
+        self._done = False
+
+    def _load(self, path):
+        if self.kernel is not None:
+            if self.memory.num_buffers:
+                raise CardError(f"Buffers of the overlay before must be freed, not "
+                                f"{self.memory.num_buffers} in use")
+            self.kernel.close()
+        self.kernel = XrtKernel(self._place, path)
+        self._forget()
+
+    def _read(self, offset):
+        if offset == registers.CTRL:
+            return self._control()
+        return self._batch[offset] if offset in self._batch else self.kernel.read_register(offset)
+
+    def _control(self):
+        """CTRL: START while a batch is under way, as XRT takes no second one."""
+        if not self.kernel.started:
+            done, self._done = self._done, False
+            return registers.IDLE | registers.DONE * done
+        if not self.kernel.done(1):
+            return registers.START
+        self._done = True
+        return self._control()
+
+    def _write(self, offset, value):
+        if offset == registers.CTRL:
+            if value & registers.START:
+                self._start()
+        elif offset in self._batch:
+            self._batch[offset] = value
+        elif self.readable:
+            self.kernel.write_register(offset, value)
+        else:
+            raise IndexError(f"Register write must name one of a batch, not {offset}")
+
+    def _start(self):
+        values = {name: sum(self._batch[address + n // 8] << n for n in range(0, bits, 32))
+                  for name, (address, bits) in registers.ARGUMENTS.items()}
+        size = BUS * values["count"]
+        if not self.kernel.done():
+            raise CardError("The card has a batch to do: wait for it")
+        self.kernel.start(self.memory.part(values["jobs"], size), values["count"],
+                          self.memory.part(values["completions"], size))
+
+    def close(self):
+        """Give the card back. Buffers should be freed before."""
+        if self.kernel is not None:
+            self.kernel.close()
+        self.kernel = self._base = None
+
+
+#: Offsets of the registers of a batch.
+BATCH = (registers.GIE, registers.IER, registers.ISR,
+         *(address + n // 8 for address, bits in registers.ARGUMENTS.values()
+           for n in range(0, bits, 32)))
 
 
 def handoff(path):

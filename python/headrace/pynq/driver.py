@@ -9,11 +9,11 @@ import threading
 import pynq
 from pynq.buffer import PynqBuffer
 
-from headrace.bus_card import BusCard, config_of
+from headrace.bus_card import BusCard
 from headrace.errors import CardError
+from headrace.hw.board.identity import VLNV
 from headrace.hw.card import registers
 from headrace.hw.card.config import BUS
-from headrace.overlay import VLNV
 from headrace.pynq.transport import PynqTransport
 
 
@@ -27,12 +27,12 @@ class PynqCard(BusCard):
         super().__init__("pynq", fallback)
         self._device = ip.device
         self._loaded = getattr(ip.device, "timestamp", None)
-        transport = PynqTransport(ip.mmio, ip.target, memory)
+        transport = PynqTransport(ip, memory)
         try:
             transport.check()
-            self._connect(config_of(transport.limits()), transport)
+            self._connect(transport.config(), transport)
         except BaseException:
-            transport.memory.buffer.freebuffer()
+            transport.memory.host.freebuffer()
             raise
 
     def _check_open(self):
@@ -42,9 +42,9 @@ class PynqCard(BusCard):
             self._loaded = loaded
             self._forget()
 
-    def _run(self, jobs, address):
+    def _run(self, jobs, count, completions):
         self._bus.wait()  # for what others have begun
-        return super()._run(jobs, address)
+        super()._run(jobs, count, completions)
 
     @contextlib.contextmanager
     def others(self):
@@ -55,7 +55,7 @@ class PynqCard(BusCard):
 
     def _close(self):
         with self._lock:
-            self._bus.memory.buffer.freebuffer()
+            self._bus.memory.host.freebuffer()
             self._bus = None
 
     def __reduce__(self):

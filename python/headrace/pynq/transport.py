@@ -1,14 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The way to a card through PYNQ: its registers by MMIO, its memory by one buffer."""
 
-import time
-
 import numpy as np
 import pynq
 
-from headrace.errors import CardError
 from headrace.hw.card import registers
-from headrace.transport import Transport
+from headrace.transport import MirroredMemory, Patience, Transport
 
 
 __all__ = ["PynqTransport"]
@@ -18,34 +15,17 @@ __all__ = ["PynqTransport"]
 PATIENCE = 30.0
 
 
-class BufferMemory:
+class BufferMemory(MirroredMemory):
     """A part of the card's memory, behind a buffer of PYNQ."""
 
     def __init__(self, buffer):
-        self.buffer = buffer
-        self.start = buffer.device_address
-        self.size = self.start + buffer.nbytes
+        super().__init__(buffer, buffer.device_address)
 
-    def _part(self, address, length):
-        offset = address - self.start
-        if not 0 <= offset <= offset + length <= self.buffer.nbytes:
-            raise IndexError(f"Address range must lie within the driver's buffer, not {address} + "
-                             f"{length}")
-        return self.buffer[offset:offset + length]
+    def push(self, offset, length):
+        self.host[offset:offset + length].sync_to_device()
 
-    def write(self, address, source):
-        data = np.frombuffer(memoryview(source).cast("B"), np.uint8)
-        part = self._part(address, len(data))
-        if len(data):
-            part[:] = data
-            part.sync_to_device()
-
-    def read_into(self, address, target):
-        data = np.frombuffer(memoryview(target).cast("B"), np.uint8)
-        part = self._part(address, len(data))
-        if len(data):
-            part.sync_from_device()
-            data[:] = part
+    def pull(self, offset, length):
+        self.host[offset:offset + length].sync_from_device()
 
 
 class PynqTransport(Transport):
@@ -53,17 +33,15 @@ class PynqTransport(Transport):
 
     Parameters
     ----------
-    mmio : pynq.MMIO
-        The kernel's registers.
-    target
-        Where to allocate: a device of PYNQ, or a memory of one.
+    ip : Headrace
     memory : int
-        Bytes of it.
+        Bytes of the card's memory that are allocated.
     """
 
-    def __init__(self, mmio, target, memory):
-        self.mmio = mmio
-        self.memory = BufferMemory(pynq.allocate((memory,), np.uint8, target=target))
+    def __init__(self, ip, memory):
+        self.mmio = ip.mmio
+        self.readable = getattr(ip.device, "readable", True)
+        self.memory = BufferMemory(pynq.allocate((memory,), np.uint8, target=ip.target))
         self.start, self.stop = self.memory.start, self.memory.size
 
     def read_register(self, address):
@@ -78,15 +56,6 @@ class PynqTransport(Transport):
 
     def wait(self):
         # DONE is cleared by reading, whoever reads it; so this waits for all that is under way.
-        moved, deadline = None, time.monotonic() + PATIENCE
-        look = time.monotonic() + 1
+        patience = Patience(self, PATIENCE, "download the overlay again")
         while not self.read_register(registers.CTRL) & registers.IDLE:
-            if (now := time.monotonic()) < look:
-                continue
-            look = now + 1
-            counters = self.counters()
-            if moved != (moved := (counters["read_beats"], counters["write_beats"])):
-                deadline = now + PATIENCE
-            elif now > deadline:
-                raise CardError(f"The card made no transfer for {PATIENCE:.0f} s: download the "
-                                "overlay again")
+            patience.check()

@@ -182,7 +182,7 @@ def test_kernel_xml(built, name):
     for arg in plain:
         assert arg["hostSize"] == arg["size"]
         assert (arg["addressQualifier"], arg["port"], arg["type"], arg["size"]) in (
-            ("1", "m_axi_gmem", "void*", "0x8"), ("0", "s_axi_control", "uint", "0x4"))
+            ("1", "m_axi_gmem", "void*", "0x8"), ("0", "s_axi_control", "unsigned int", "0x4"))
     assert {arg["port"] for arg in args[len(plain):]} == streams
 
 

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Many jobs of one kind, as many at a time as the card's memory holds.
+
+What is done for each job is done for all of a round at once: one copy to the card, one back.
+"""
+
+import numpy as np
+
+from headrace.arena import Arena
+from headrace.errors import CardError
+from headrace.hw.card.config import BUS
+from headrace.hw.card.jobs import COMPLETION, JOB
+
+
+__all__ = ["ROUND", "LOADING", "Rounds", "Results"]
+
+
+#: Items of one round.
+ROUND = 256
+#: Request number of loads.
+LOADING = 0xFFFFFFFF
+#: Bytes that are rather copied in vain than two transfers made. Results of as many are not copied
+#: twice.
+GAP = 1 << 16
+
+PADDING = [bytes(n) for n in range(BUS)]
+
+
+def rounded(lengths):
+    """Lengths rounded up to whole beats."""
+    return (lengths + (BUS - 1)) & -BUS
+
+
+class Rounds:
+    """Used by :class:`headrace.bus_card.BusCard` under its lock.
+
+    Parameters
+    ----------
+    memory
+        Of the card, see :class:`headrace.transport.Transport`.
+    run
+        Function that has the card do a batch, as ``Transport.run``.
+    start, stop : int
+        The range of the memory that may be used.
+    """
+
+    def __init__(self, memory, run, start, stop):
+        self.memory, self.run = memory, run
+        self.start, self.stop = start, stop
+
+    def arena(self):
+        """All the memory, for a new round."""
+        return Arena(self.start, self.stop, BUS)
+
+    def load(self, jobs, arena):
+        """Do packed jobs that have no results."""
+        if jobs:
+            jobs = b"".join(jobs)
+            address = arena.take(2 * len(jobs))
+            self.memory.write(address, jobs)
+            self.run(address, len(jobs) // BUS, address + len(jobs))
+
+    def do(self, kind, setup, items, lengths, capacities, payload=memoryview, **fields):
+        """Do a job with each item.
+
+        Parameters
+        ----------
+        kind : Kind
+        setup
+            Function of an arena, called before each round: the number of the recipe; packed jobs
+            to do first, with what they need in the arena; and a function to call when they are
+            done.
+        items : list
+        lengths, capacities : ndarray of int
+            Bytes of the payload and of the longest result of each.
+        payload
+            Function of an item: its payload, bytes-like. Called when the item's turn comes.
+        **fields : ndarray or int
+            Other fields of the jobs.
+
+        Yields
+        ------
+        completions : ndarray of ``COMPLETION.dtype``, or None
+            Of the next items, in order. None: the next item has no room at all.
+        results : Results or None
+        """
+        sizes, rooms = rounded(lengths), rounded(capacities)
+        needs = sizes + rooms + 2 * BUS
+        needs[capacities >= 1 << 32] = 1 << 62
+        fields = {"length": lengths, "capacity": capacities,
+                  "request": np.arange(len(items)), **fields}
+        first = 0
+        while first < len(items):
+            arena = self.arena()
+            number, loads, note = setup(arena)
+            room = arena.stop - arena.next - 2 * BUS * len(loads)
+            ends = np.cumsum(needs[first:first + ROUND])
+            count = int(np.searchsorted(ends, room, "right"))
+            if not count:
+                self.load(loads, arena)
+                note()
+                first += 1
+                yield None, None
+                continue
+            part = slice(first, first + count)
+            jobs = np.zeros(count, JOB.dtype)
+            jobs["kind"], jobs["recipe"] = kind, number
+            for name, value in fields.items():
+                jobs[name] = value[part] if isinstance(value, np.ndarray) else value
+            total = BUS * (len(loads) + count)
+            payloads, results = np.cumsum(sizes[part]), np.cumsum(rooms[part])
+            completions = arena.next + total + int(payloads[-1])
+            jobs["payload"] = arena.next + total + payloads - sizes[part]
+            jobs["result"] = completions + total + results - rooms[part]
+            pieces = [b""] * (2 * count)
+            pieces[::2] = map(payload, items[part])
+            pieces[1::2] = [PADDING[n] for n in (sizes[part] - lengths[part]).tolist()]
+            self.memory.write(arena.next, b"".join([*loads, jobs, *pieces]))
+            self.run(arena.next, len(loads) + count, completions)
+            note()
+            done = self._completions(completions, len(loads) + count, first, count)
+            yield done, Results(self.memory, jobs["result"].astype(np.int64), done)
+            first += count
+
+    def _completions(self, address, total, first, count):
+        """Completions of a round's items, in their order."""
+        raw = np.empty(total * BUS, np.uint8)
+        self.memory.read_into(address, raw)
+        raw = raw.view(COMPLETION.dtype)
+        requests = raw["request"].astype(np.int64) - first
+        own = (requests >= 0) & (requests < count)
+        places = np.full(count, -1)
+        places[requests[own]] = np.flatnonzero(own)
+        if places.min() < 0:
+            raise CardError(f"The card lost request {first + int(np.argmin(places))}")
+        return raw[places]
+
+
+class Results:
+    """Results of a round, in the card's memory. Those that are small are fetched together.
+
+    Parameters
+    ----------
+    memory
+    addresses : ndarray of int
+        Ascending.
+    completions : ndarray of ``COMPLETION.dtype``
+    """
+
+    def __init__(self, memory, addresses, completions):
+        self._memory, self._addresses = memory, addresses
+        sizes = completions["bytes"].astype(np.int64)
+        self._small = {}
+        small = np.flatnonzero((sizes > 0) & (sizes < GAP))
+        starts = addresses[small]
+        ends = starts + sizes[small]
+        cuts = np.flatnonzero(starts[1:] - ends[:-1] > GAP) + 1
+        for group in np.split(np.arange(len(small)), cuts):
+            if len(group):
+                base = starts[group[0]]
+                block = np.empty(ends[group[-1]] - base, np.uint8)
+                memory.read_into(int(base), block)
+                self._small.update(zip(small[group].tolist(), [
+                    block[start:end] for start, end in zip(
+                        (starts[group] - base).tolist(), (ends[group] - base).tolist())]))
+
+    def read_into(self, n, array):
+        """Fill a C-contiguous array with result ``n`` of the round."""
+        small = self._small.get(n)
+        if small is None:
+            self._memory.read_into(int(self._addresses[n]), array)
+        else:
+            array.reshape(-1).view(np.uint8)[:] = small
+
+    def bytes(self, n, size):
+        """The bytes of result ``n`` of the round, an ndarray of uint8."""
+        small = self._small.get(n)
+        if small is None:
+            small = np.empty(size, np.uint8)
+            if size:
+                self._memory.read_into(int(self._addresses[n]), small)
+        return small
