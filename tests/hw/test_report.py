@@ -45,7 +45,8 @@ def test_command(tmp_path, capsys):
 
 def test_tables(tmp_path):
     lanes, width, pages = 4, 24, 128
-    figures = report.FAMILIES["xcup"](CharacterMap(lanes, width, pages=pages), "map", tmp_path)
+    kernel = report.Kernel(lambda: CharacterMap(lanes, width, pages=pages))
+    figures = report.FAMILIES["xcup"](kernel, "map", tmp_path)
     # 64 entries a page and 7 * 1024 pages of the root, in blocks of 36 kb, or 18 kb halves.
     bits = pages * 64 * width
     blocks = figures["memories"]
