@@ -180,11 +180,11 @@ class Pass(wiring.Component):
                                      reset_less=True) for name in ("product", "total"))
             value = total[PRECISION:].as_signed()
             sample = samples.word_select(lane, 8)
-            m.d.sync += [
-                low.eq(item.k[:self.SPLIT] * sample),
-                high.eq(item.k[self.SPLIT:].as_signed() * sample),
-                product.eq(low + (high << self.SPLIT)),
-            ]
+            with m.If(item.valid):
+                m.d.sync += [low.eq(item.k[:self.SPLIT] * sample),
+                             high.eq(item.k[self.SPLIT:].as_signed() * sample)]
+            with m.If(parts.valid):
+                m.d.sync += product.eq(low + (high << self.SPLIT))
             with m.If(product_tag.valid):
                 m.d.sync += total.eq(
                     Mux(product_tag.first, 1 << (PRECISION - 1), total) + product)
