@@ -48,7 +48,7 @@ class PllSettings:
     @property
     def oscillator(self):
         """MHz of the oscillator."""
-        return self.compared * self.feedback * self.first
+        return self.reference * self.feedback * self.first / self.input
 
     @property
     def outputs(self):

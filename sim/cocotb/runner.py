@@ -51,8 +51,8 @@ def build_simulator(runner, sources, build, timing):
     try:
         runner.build(sources=sources, hdl_toplevel="dut", build_dir=build, always=True,
                      build_args=["-O3", "--x-assign", "fast", "--x-initial", "fast",
-                                 "--timing" if timing else "--no-timing", "-Wno-fatal", "-Wno-lint", "-Wno-style",
-                                 *(["-Wno-TIMESCALEMOD"] if timing else []),
+                                 "--timing" if timing else "--no-timing", "-Wno-fatal",
+                                 "-Wno-lint", "-Wno-style", "-Wno-TIMESCALEMOD",
                                  *(option for path in common
                                    for option in ("-LDFLAGS", str(path)))])
     finally:
