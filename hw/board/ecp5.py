@@ -137,7 +137,7 @@ def steps(delay):
     """Steps of a delay in nanoseconds."""
     count = round(delay / DELAY_STEP)
     if not 0 <= count < DELAY_STEPS:
-        raise ValueError(f"Delay must be within 0 and {(DELAY_STEPS - 1) * DELAY_STEP} ns, "
+        raise ValueError(f"Delay must be within 0 and {(DELAY_STEPS - 1) * DELAY_STEP:.3f} ns, "
                          f"not {delay!r}")
     return count
 

@@ -24,9 +24,9 @@ MAC, IP = 0x02_00_00_00_00_01, 0x0A_00_00_02
 #: MHz of the board's clock, and of what is sent.
 REFERENCE, TRANSMIT = 100, 125
 
-#: Of :class:`.rgmii.Rgmii`. With its registers as they are after reset, the KSZ9031RNX sends a clock
-#: that is 1.2 ns late already, and does not delay the one that it gets. litex-boards has these two
-#: values for this board.
+#: Of :class:`.rgmii.Rgmii`. With its registers as they are after reset, the KSZ9031RNX sends a
+#: clock that is 1.2 ns late already, and does not delay the one that it gets. litex-boards has
+#: these two values for this board.
 RX_DELAY, TX_DELAY = 0.0, 2.0
 
 #: Seconds that the PHY is held in reset; it wants 10 ms after its supplies are stable.
