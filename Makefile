@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := $(shell find hw sim -name cocotb -prune -o -type f -name '*.[ch]pp' -print -o -type f -name '*.py' -print)
 
-.PHONY: help install demo test sim formal campaign bench scaling report bitstream vocabulary lint clean
+.PHONY: help install demo test sim formal campaign bench scaling report bitstream program vocabulary lint clean
 
 help:            ## This list
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST)
@@ -36,8 +36,11 @@ scaling: .venv/.scaling    ## Images a cycle against the number of image lanes (
 report: .venv/.reports     ## Area of the kernels, and their clock on an ECP5
 	$(BIN)/python -m headrace.hw.report
 
-bitstream: .venv/.installed  ## BOARD=u55c: its files and, where its tools are, its bitstream; alone: list boards
+bitstream: .venv/.installed $(if $(filter ecpix5,$(BOARD)),.venv/.reports)  ## BOARD=u55c: its files and, where its tools are, its bitstream; alone: list boards
 	@$(BIN)/python -m headrace.hw.board $(BOARD) $(if $(BOARD),-o build/$(BOARD))
+
+program: .venv/.installed  ## BOARD=ecpix5: load its bitstream
+	@$(BIN)/python -m headrace.hw.board $(BOARD) --program -o build/$(BOARD)
 
 vocabulary: .venv/.vocabulary  ## Fetch BERT's vocabulary (70 MB), which some tests use if it is there
 	$(BIN)/python tests/fetch_vocabulary.py

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bitstream of a card on a board: ``python -m headrace.hw.board BOARD -o FOLDER``.
 
-Writes what the board's tools need, then runs them if they are there. Without a name it lists the
-boards. Exit codes: 0 built (or listed, or written with ``--files``), 1 there is no such board or a
-tool failed, 2 wrong usage, 3 all is written but the tools are not here.
+Writes what the board's tools need, then runs them if they are there; with ``--program`` it loads
+what was built before. Without a name it lists the boards. Exit codes: 0 done (or listed), 1 there
+is no such board, nothing was built that could be loaded, or a tool failed, 2 wrong usage, 3 the
+tools are not here (all else is written then).
 """
 
 import argparse
@@ -13,7 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .boards import BOARDS, PLANNED, generate
+from .boards import BOARDS, generate
 
 
 __all__ = ["BUILT", "FAILED", "NO_TOOLS", "main", "missing"]
@@ -35,12 +36,17 @@ def missing(board, environment):
     return found
 
 
+def here(environment):
+    """An environment in which the programs beside this Python are found, too."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")])
+    return {**environment, "PATH": path}
+
+
 def table():
     """The boards, a line each."""
     rows = [(name, board.title, f"{board.part.name}, {board.clock} MHz, "
              f"needs {' '.join((*board.tools, *(f'${name}' for name in board.folders)))}")
             for name, board in BOARDS.items()]
-    rows += [(name, "not there yet", what) for name, what in PLANNED.items()]
     widths = [max(len(row[column]) for row in rows) for column in range(2)]
     return "\n".join(f"{name:{widths[0]}}  {title:{widths[1]}}  {rest}"
                      for name, title, rest in rows)
@@ -48,34 +54,36 @@ def table():
 
 def main(argv=None, environment=None):
     """Run the command; return its exit code."""
-    environment = os.environ if environment is None else environment
+    environment = here(os.environ) if environment is None else environment
     parser = argparse.ArgumentParser(prog="python -m headrace.hw.board",
                                      description=__doc__.split("\n\n")[0])
     parser.add_argument("board", nargs="?", help=f"one of {', '.join(BOARDS)}")
     parser.add_argument("-o", "--output", type=Path, metavar="FOLDER",
                         help="default: build/BOARD")
-    parser.add_argument("--files", action="store_true", help="write the files only")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--files", action="store_true", help="write the files only")
+    what.add_argument("--program", action="store_true", help="load what was built")
     args = parser.parse_args(argv)
     if not args.board:
         print(table())
         return BUILT
-    if args.board in PLANNED:
-        print(f"board: {args.board} is not there yet: {PLANNED[args.board]}", file=sys.stderr)
-        return FAILED
     if args.board not in BOARDS:
         print(f"board: Board must be one of {', '.join(BOARDS)}, not {args.board!r}",
               file=sys.stderr)
         return FAILED
     board = BOARDS[args.board]
     folder = (args.output or Path("build") / board.name).resolve()
-    print(f"{board.title}: writing {board.part.name}'s files, the Verilog takes minutes",
-          flush=True)
+    if args.program:
+        return program(board, folder, environment)
+    print(f"{board.title}: writing {board.part.name}'s files, which takes minutes", flush=True)
     print("ready:", *generate(board, folder), sep="\n  ", flush=True)
     if args.files:
         return BUILT
     command = folder / "build.sh"
     if lacks := missing(board, environment):
         print("missing:", *lacks, sep="\n  ")
+        if board.install:
+            print(f"to get these programs:\n  {board.install}")
         print(f"to build, where these are, of this folder or a copy:\n  {command}\n"
               f"result:\n  {result(board, folder)}")
         return NO_TOOLS
@@ -84,6 +92,29 @@ def main(argv=None, environment=None):
         print(f"board: {command} failed with exit code {code}, see above", file=sys.stderr)
         return FAILED
     print(f"built: {result(board, folder)}")
+    return BUILT
+
+
+def program(board, folder, environment):
+    """Load what was built; the exit code."""
+    file = folder / board.result
+    if not board.program:
+        print(f"board: {board.title} is not programmed from here, see docs/boards.md",
+              file=sys.stderr)
+        return FAILED
+    if not file.is_file():
+        print(f"board: {file} is not there: make bitstream BOARD={board.name} builds it",
+              file=sys.stderr)
+        return FAILED
+    tool = board.program[0]
+    if not shutil.which(tool, path=environment.get("PATH", "")):
+        print(f"board: {tool} is not on PATH: install it (in Debian, Ubuntu, Fedora and Homebrew "
+              f"the package is {tool.lower()})", file=sys.stderr)
+        return NO_TOOLS
+    code = subprocess.run([*board.program, file], env=environment).returncode
+    if code:
+        print(f"board: {tool} failed with exit code {code}, see above", file=sys.stderr)
+        return FAILED
     return BUILT
 
 

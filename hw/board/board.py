@@ -14,7 +14,7 @@ __all__ = ["Part", "Board"]
 class Part:
     """An FPGA, and all that it has; a shell takes a share of it.
 
-    ``name`` is Vivado's; ``bram36`` and ``uram`` are blocks of 36 kb and of 288 kb.
+    ``name`` is that of the tools; ``bram36`` and ``uram`` are blocks of 36 kb and of 288 kb.
     """
 
     name: str
@@ -38,9 +38,9 @@ class Board:
     top : callable
         Makes the component that is exported of a config.
     module : str
-        Name of that component in Verilog.
+        Name of that component in Verilog, or ``"top"`` in RTLIL.
     sources : str
-        The Verilog file, in the board's folder.
+        The Verilog file, in the board's folder, or one of RTLIL, which ends in ``.il``.
     files : callable
         ``files(board, component)``: all other files, text by path in the board's folder. One is
         ``build.sh``, which makes ``result`` wherever the tools are.
@@ -52,6 +52,10 @@ class Board:
         What is built, in the board's folder or beginning with one of ``folders``.
     clock : int
         MHz that are asked for.
+    install : str
+        Command that installs ``tools``, if there is one.
+    program : tuple of str
+        Program and options in front of the file with which ``result`` is loaded, or nothing.
     """
 
     name: str
@@ -66,3 +70,5 @@ class Board:
     folders: dict
     result: str
     clock: int
+    install: str = ""
+    program: tuple = ()

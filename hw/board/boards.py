@@ -2,17 +2,16 @@
 """The boards by name, and the files of one."""
 
 from ..export import convert_component
-from . import kv260, opennic, u50, u55c, u280
+from ..report import rtlil_text
+from . import ecpix5, kv260, opennic, u50, u55c, u280
 
 
-__all__ = ["BOARDS", "PLANNED", "generate"]
+__all__ = ["BOARDS", "generate"]
 
 
 #: By name.
-BOARDS = {module.BOARD.name: module.BOARD for module in (u55c, u280, u50, kv260, opennic)}
-
-#: Names that are taken, and what is to come.
-PLANNED = {"ecpix5": "an ECP5 with gigabit Ethernet, built with yosys and nextpnr"}
+BOARDS = {module.BOARD.name: module.BOARD
+          for module in (u55c, u280, u50, kv260, opennic, ecpix5)}
 
 
 def generate(board, folder, *, config=None):
@@ -33,7 +32,8 @@ def generate(board, folder, *, config=None):
     """
     component = board.top(config or board.config)
     texts = {**board.files(board, component),
-             board.sources: convert_component(component, board.module)}
+             board.sources: rtlil_text(component) if board.sources.endswith(".il")
+             else convert_component(component, board.module)}
     for name, text in texts.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -32,6 +32,8 @@ class OnChipMemory(wiring.Component):
         It has ``2 ** address_bits`` bytes.
     latency : int
         Cycles of a read, at least 1: registers for the columns of UltraRAM.
+    style : str
+        What it is made of, as synthesis calls it: ``"ultra"`` or ``"block"``.
 
     Members
     -------
@@ -41,10 +43,10 @@ class OnChipMemory(wiring.Component):
         What was read; it must be taken at once.
     """
 
-    def __init__(self, address_bits, latency=4):
+    def __init__(self, address_bits, latency=4, style="ultra"):
         if address_bits not in range(12, 33):
             raise ValueError(f"Address bits must be within range(12, 33), not {address_bits!r}")
-        self.address_bits, self.latency = address_bits, latency
+        self.address_bits, self.latency, self.style = address_bits, latency, style
         super().__init__({
             **{name: member.flip() for name, member in AXI.items()},
             "window": In(stream.Signature(WindowRequest)), "o": Out(stream.Signature(32)),
@@ -54,7 +56,7 @@ class OnChipMemory(wiring.Component):
         m = Module()
         bits = self.address_bits - 6
         m.submodules.memory = memory = Memory(shape=8 * WORD, depth=1 << bits, init=[],
-                                              attrs={"ram_style": "ultra"})
+                                              attrs={"ram_style": self.style})
         read, write = memory.read_port(), memory.write_port(granularity=8)
         host = self.window.p
         lane = host.word[:4]

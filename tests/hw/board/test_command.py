@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from headrace.hw.board import __main__ as command
-from headrace.hw.board.boards import BOARDS, PLANNED
+from headrace.hw.board.boards import BOARDS
 
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -44,7 +44,7 @@ def tools(tmp_path):
 def test_list(capsys):
     assert command.main([]) == 0
     listed = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in listed] == [*BOARDS, *PLANNED]
+    assert [line.split()[0] for line in listed] == [*BOARDS]
     assert "xcu55c-fsvh2892-2L-e" in listed[0]
 
 
@@ -52,8 +52,6 @@ def test_unknown(capsys):
     assert command.main(["u55d"]) == 1
     assert capsys.readouterr().err == \
         f"board: Board must be one of {', '.join(BOARDS)}, not 'u55d'\n"
-    assert command.main(["ecpix5"]) == 1
-    assert capsys.readouterr().err.startswith("board: ecpix5 is not there yet: ")
     with pytest.raises(SystemExit, match="^2$"):
         command.main(["u55c", "--nothing"])
 
@@ -64,6 +62,9 @@ def test_without_tools(quick, name, tmp_path, capsys):
     assert command.main([name, "-o", str(tmp_path)], {"PATH": "/nowhere"}) == 3
     text = capsys.readouterr().out
     ready, lacks, how, where = re.split("^(?:missing|to build.*|result):$", text, flags=re.M)
+    if board.install:
+        lacks, get = lacks.split("to get these programs:\n")
+        assert get == f"  {board.install}\n"
     assert str(tmp_path / "build.sh") in ready
     for tool in board.tools:
         assert f"  {tool} (not on PATH)\n" in lacks
@@ -113,5 +114,57 @@ def test_boards():
     for name, board in BOARDS.items():
         assert board.name == name and not board.config.gated
         # A board with other tools than Vivado's has none of its parts.
-        assert board.part.name.startswith("xc") and "vivado" in board.tools
+        assert board.part.name.startswith("xc") == ("vivado" in board.tools)
         assert min(board.part.lut, board.part.ff, board.part.dsp, board.part.bram36) > 0
+
+
+@pytest.fixture
+def loader(tmp_path):
+    """An environment with a program that loads, which notes how it is called."""
+    def make(board, code=0):
+        home = tmp_path / "bin"
+        home.mkdir()
+        path = home / board.program[0]
+        path.write_text(f'#!/bin/sh\necho "$0 $@" > {tmp_path}/log\nexit {code}\n')
+        path.chmod(0o755)
+        return {"PATH": str(home)}
+    return make
+
+
+def test_program(loader, tmp_path, capsys):
+    board = BOARDS["ecpix5"]
+    file = tmp_path / board.result
+    arguments = ["ecpix5", "--program", "-o", str(tmp_path)]
+    # What is missing is said, and nothing is built.
+    assert command.main(arguments, {"PATH": "/nowhere"}) == 1
+    assert capsys.readouterr().err == \
+        f"board: {file} is not there: make bitstream BOARD=ecpix5 builds it\n"
+    file.write_bytes(b"bits")
+    assert command.main(arguments, {"PATH": "/nowhere"}) == 3
+    assert capsys.readouterr().err.startswith("board: openFPGALoader is not on PATH: install it")
+    environment = loader(board)
+    assert command.main(arguments, environment) == 0
+    assert (tmp_path / "log").read_text() == \
+        f"{tmp_path}/bin/openFPGALoader -b ecpix5 {file}\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bin", board.result, "log"]
+
+
+def test_program_fails(loader, tmp_path, capsys):
+    board = BOARDS["ecpix5"]
+    (tmp_path / board.result).write_bytes(b"bits")
+    assert command.main(["ecpix5", "--program", "-o", str(tmp_path)], loader(board, 4)) == 1
+    assert capsys.readouterr().err == \
+        "board: openFPGALoader failed with exit code 4, see above\n"
+    assert command.main(["kv260", "--program", "-o", str(tmp_path)], {"PATH": "/nowhere"}) == 1
+    assert "is not programmed from here" in capsys.readouterr().err
+
+
+def test_here():
+    """Programs of pip are beside this Python, which need not be on PATH."""
+    assert command.here({"PATH": "/nowhere", "A": "b"}) == {
+        "PATH": f"{Path(sys.executable).parent}:/nowhere", "A": "b"}
+
+
+def test_make_program():
+    recipe = (ROOT / "Makefile").read_text()
+    assert "\t@$(BIN)/python -m headrace.hw.board $(BOARD) --program" in recipe

@@ -51,7 +51,7 @@ def small(board):
     config = CardConfig(
         contexts=1, lines=1, max_width=64, max_side=256, max_taps=64, source_rows=32,
         intermediate_bits=10, output_bits=8, recipes=2, text_lanes=0, queues=2, slots=4,
-        wire=board.config.wire)
+        wire=board.config.wire, remote=board.config.remote)
     top = (lambda config: Plugin(config, 14)) if board.top is Plugin else board.top
     return dataclasses.replace(board, config=config, top=top)
 
@@ -80,7 +80,11 @@ def built(tmp_path_factory):
 
 
 def declared(text, module):
-    """Ports of a module in Verilog: direction and bits by name."""
+    """Ports of a module in Verilog or RTLIL: direction and bits by name."""
+    if text.startswith("attribute"):
+        body = re.search(rf"^module \\{module}$.*?^end$", text, re.M | re.S)[0]
+        return {name: (direction, int(width)) for width, direction, name in re.findall(
+            r"^  wire width (\d+) (input|output) \d+ +\\(\w+)$", body, re.M)}
     body = re.search(rf"^module {module}\b.*?^endmodule", text, re.M | re.S)[0]
     return {name: (direction, int(high or 0) + 1) for direction, high, name in re.findall(
         r"^  (input|output) (?:\[(\d+):0\] )?(\w+);", body, re.M)}

