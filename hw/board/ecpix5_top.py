@@ -29,6 +29,9 @@ REFERENCE, TRANSMIT = 100, 125
 #: these two values for this board.
 RX_DELAY, TX_DELAY = 0.0, 2.0
 
+#: Bytes of the buffers of a message and of a result.
+BUFFER = 16384
+
 #: Seconds that the PHY is held in reset; it wants 10 ms after its supplies are stable.
 PHY_RESET = 0.0125
 
@@ -93,12 +96,13 @@ class Ecpix5(wiring.Component):
         arrives, of LED 2 when one leaves, of LED 3 red until the card and its PHY are ready.
     """
 
-    def __init__(self, config, *, memory_bits=16, clock=80.0, phy_reset=PHY_RESET, **options):
+    def __init__(self, config, *, memory_bits=17, clock=80.0, phy_reset=PHY_RESET, **options):
         if config.wire != 64:
             raise ValueError(f"Wire must be 64, not {config.wire!r}")
         self.config, self.memory_bits, self.phy_reset = config, memory_bits, phy_reset
         self.pll = pll_settings(REFERENCE, TRANSMIT, clock)
-        self.writes, self.free = network_boot(config, **{"mac": MAC, "ip": IP, **options})
+        self.writes, self.free = network_boot(config, **{
+            "mac": MAC, "ip": IP, "message_bytes": BUFFER, "result_bytes": BUFFER, **options})
         if self.free > 1 << memory_bits:
             raise ValueError(f"Buffers must be within {1 << memory_bits} bytes, not {self.free}")
         super().__init__({

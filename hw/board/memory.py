@@ -55,8 +55,10 @@ class OnChipMemory(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         bits = self.address_bits - 6
-        m.submodules.memory = memory = Memory(shape=8 * WORD, depth=1 << bits, init=[],
-                                              attrs={"ram_style": self.style})
+        # What AXI reads while it writes may be either.
+        m.submodules.memory = memory = Memory(
+            shape=8 * WORD, depth=1 << bits, init=[],
+            attrs={"ram_style": self.style, "no_rw_check": 1})
         read, write = memory.read_port(), memory.write_port(granularity=8)
         host = self.window.p
         lane = host.word[:4]
