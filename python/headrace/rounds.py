@@ -86,7 +86,7 @@ class Rounds:
         """
         sizes, rooms = rounded(lengths), rounded(capacities)
         needs = sizes + rooms + 2 * BUS
-        needs[capacities >= 1 << 32] = 1 << 62
+        needs[capacities >= 1 << 32] = 1 << 50   # no memory has that, and sums of them fit
         fields = {"length": lengths, "capacity": capacities,
                   "request": np.arange(len(items)), **fields}
         first = 0

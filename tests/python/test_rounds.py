@@ -97,9 +97,10 @@ def test_memory_is_a_limit(start, stop):
 
 
 def test_capacity_of_four_gibibytes():
+    """Also of several, whose sum is more than can be counted."""
     card = Card(1 << 16)
-    assert do(Rounds(card, card.run, 0, 1 << 40), data(5, 5), [1 << 32, 5])[0] == [
-        "room", data(5)[0][::-1]]
+    assert do(Rounds(card, card.run, 0, 1 << 40), data(5, 5, 5, 5, 5), [1 << 32] * 4 + [5])[0] == [
+        *["room"] * 4, data(5)[0][::-1]]
 
 
 def test_handed_back():
