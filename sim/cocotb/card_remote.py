@@ -20,7 +20,7 @@ from cocotbext.axi import AxiStreamBus, AxiStreamFrame, AxiStreamSink, AxiStream
 import headrace.remote
 from card_box import jpeg, stalls
 from headrace import Recipe, wire
-from headrace.bus_card import BusCard, config_of
+from headrace.bus_card import BusCard
 from headrace.errors import CardError
 from headrace.hw.card import registers
 from headrace.hw.card.commands import QUEUE_PAIR
@@ -107,7 +107,7 @@ class BoardCard(RemoteCard):
             link, wire.Sender(QUEUE_PAIR, segment=512), timeout=200e-6, retries=20,
             patience=0.02, **options)
         transport.wait()
-        self._connect(config_of(transport.limits()), transport)
+        self._connect(transport.config(), transport)
 
 
 async def begin(dut, **options):

@@ -50,7 +50,7 @@ def small(board):
     """A board with a card that is converted soon, and little memory of the chip."""
     config = CardConfig(
         contexts=1, lines=1, max_width=64, max_side=256, max_taps=64, source_rows=32,
-        intermediate_bits=10, output_bits=8, recipes=2, text_lanes=0, queues=2, slots=4,
+        intermediate_bits=10, output_bits=8, recipes=2, text_lanes=0, queues=2, slots=3,
         wire=board.config.wire, remote=board.config.remote)
     top = (lambda config: Plugin(config, 14)) if board.top is Plugin else board.top
     return dataclasses.replace(board, config=config, top=top)
