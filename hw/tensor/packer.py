@@ -68,15 +68,15 @@ class RowPacker(wiring.Component):
         m.d.comb += here.eq(Mux(fresh, begin, position))
         with m.If(take):
             end = here[:6] + i.count
-            m.d.sync += [
-                valid.eq(self.i.valid),
-                placed.context.eq(i.context), placed.address.eq(here[6:]),
-                placed.data.eq(i.data << Cat(C(0, 3), here[:6])),
-                placed.strobe.eq(((C(1, CHUNK + 1) << i.count) - 1)[:CHUNK] << here[:6]),
-                placed.last.eq(i.last), placed.full.eq(end >= 64), placed.spills.eq(end > 64),
-            ]
+            m.d.sync += valid.eq(self.i.valid)
             with m.If(self.i.valid):
-                m.d.sync += [position.eq(here + i.count), fresh.eq(i.last)]
+                m.d.sync += [
+                    placed.context.eq(i.context), placed.address.eq(here[6:]),
+                    placed.data.eq(i.data << Cat(C(0, 3), here[:6])),
+                    placed.strobe.eq(((C(1, CHUNK + 1) << i.count) - 1)[:CHUNK] << here[:6]),
+                    placed.last.eq(i.last), placed.full.eq(end >= 64), placed.spills.eq(end > 64),
+                    position.eq(here + i.count), fresh.eq(i.last),
+                ]
                 with m.If(i.last):
                     with m.Switch(i.context):
                         for c in range(n):
@@ -102,6 +102,7 @@ class RowPacker(wiring.Component):
         ]
         with m.If(free):
             m.d.sync += self.o.valid.eq(valid & (emit | spill))
+        with m.If(free & valid):
             m.d.sync += self.o.p.context.eq(placed.context)
             with m.If(spill):
                 m.d.sync += [
@@ -114,16 +115,15 @@ class RowPacker(wiring.Component):
                     self.o.p.strobe.eq(merged_strobe),
                     self.o.p.end.eq(placed.last & ~placed.spills),
                 ]
-            with m.If(valid):
-                with m.If(spill):
-                    m.d.sync += [spill.eq(0), held.eq(0), held_strobe.eq(0)]
-                with m.Elif(emit):
-                    # Bytes behind the last one of a row may be anything: none is kept.
-                    m.d.sync += [
-                        held.eq(Mux(placed.spills, placed.data[512:], 0)),
-                        held_strobe.eq(placed.strobe[64:]),
-                        spill.eq(placed.last & placed.spills),
-                    ]
-                with m.Else():
-                    m.d.sync += [held.eq(merged), held_strobe.eq(merged_strobe)]
+            with m.If(spill):
+                m.d.sync += [spill.eq(0), held.eq(0), held_strobe.eq(0)]
+            with m.Elif(emit):
+                # Bytes behind the last one of a row may be anything: none is kept.
+                m.d.sync += [
+                    held.eq(Mux(placed.spills, placed.data[512:], 0)),
+                    held_strobe.eq(placed.strobe[64:]),
+                    spill.eq(placed.last & placed.spills),
+                ]
+            with m.Else():
+                m.d.sync += [held.eq(merged), held_strobe.eq(merged_strobe)]
         return m
