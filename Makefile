@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := $(shell find hw sim -name cocotb -prune -o -type f -name '*.[ch]pp' -print -o -type f -name '*.py' -print)
 
-.PHONY: help install demo test sim formal campaign bench scaling report bitstream program vocabulary lint clean
+.PHONY: help install demo test sim formal campaign exports bench scaling report bitstream program vocabulary lint clean
 
 help:            ## This list
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ formal: .venv/.formal      ## Proofs of stream components and of the card's book
 
 campaign: .venv/.installed ## Clients of the simulated network card with many real files, minutes
 	PYTHONPATH=tests $(BIN)/python -W error -m campaign
+
+exports: .venv/.reports   ## The boards' files with their whole cards, read by other tools, minutes
+	HEADRACE_WHOLE_CARDS=1 $(BIN)/python -m pytest tests/hw/board/test_files.py
 
 bench: .venv/.installed    ## Cycles of the decoder and of the whole lane
 	$(BIN)/headrace bench jpeg examples/teddies.jpg

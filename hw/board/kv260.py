@@ -5,7 +5,9 @@ Its Ethernet belongs to the processors, so the card has no network port. The par
 RAM: image lanes for photos up to 1024 pixels wide fit, the tables of a text lane do not.
 """
 
-from ..card.config import CardConfig
+import dataclasses
+
+from ..card.config import CONFIGS
 from .board import Board, Part
 from .identity import CONTROL, INSTANCE, MEMORY, NAME, VLNV
 from .kernel import Kernel
@@ -108,8 +110,6 @@ def files(board, component):
 BOARD = Board(
     name="kv260", title="AMD Kria KV260",
     part=Part("xck26-sfvc784-2LV-c", 117_120, 234_240, 1_248, 144, 64),
-    config=CardConfig(contexts=2, lines=1, max_width=1024, max_side=2048, max_taps=64,
-                      source_rows=16, intermediate_bits=11, output_bits=9, recipes=4,
-                      text_lanes=0),
+    config=dataclasses.replace(CONFIGS["kv260"], gated=False),
     top=Kernel, module=NAME, sources=f"{NAME}.v", files=files, tools=("vivado",),
     folders={}, result="headrace.bit", clock=150)

@@ -129,7 +129,7 @@ class CardConfig:
             "output_bits", "engines")}
 
 
-#: Cards by name.
+#: Cards by name. Those named as boards have the lanes that these have, to be simulated.
 CONFIGS = {
     "sim": CardConfig(gated=True),
     "small": CardConfig(contexts=1, lines=1, max_width=1024, max_side=2048, max_taps=64,
@@ -138,4 +138,10 @@ CONFIGS = {
     "nic": CardConfig(wire=512, gated=True),
     **{f"sim{lanes}": CardConfig(image_lanes=lanes, text_lanes=0, gated=True)
        for lanes in (2, 4)},
+    "kv260": CardConfig(contexts=2, lines=1, max_width=1024, max_side=2048, max_taps=64,
+                        source_rows=16, intermediate_bits=11, output_bits=9, recipes=4,
+                        text_lanes=0, gated=True),
+    "ecpix5": CardConfig(contexts=1, lines=1, max_width=512, max_side=1024, max_taps=32,
+                         source_rows=16, intermediate_bits=9, output_bits=8, engines=1,
+                         prefetch=16, recipes=1, text_lanes=0, gated=True),
 }

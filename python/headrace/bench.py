@@ -44,7 +44,7 @@ def ratios(decode, lane, pixels, bits):
         images_per_second=CLOCK * items / lane["busy"])
 
 
-def jpeg(paths, *, copies=16):
+def jpeg(paths, *, copies=16, card="sim"):
     """Measure files, each ``copies`` times at once so that all contexts of the lane are busy.
 
     Copies of one file run in step: all contexts are at its flat parts, and at its header, at the
@@ -55,6 +55,8 @@ def jpeg(paths, *, copies=16):
     ----------
     paths : list of path
     copies : int
+    card : str
+        A simulated card.
 
     Returns
     -------
@@ -68,7 +70,7 @@ def jpeg(paths, *, copies=16):
         building, first and last rows); ``images_per_second`` at :data:`CLOCK`, an estimate.
     """
     figures, good, pixels = [], [], 0
-    with headrace.open("sim") as card:
+    with headrace.open(card) as card:
         for path in map(Path, paths):
             data = path.read_bytes()
             decode = measure(card, dict(layout="HWC"), [data] * copies)

@@ -138,7 +138,7 @@ def tensor_picture(prep, tensors):
 
 def report_fallbacks(counters):
     """Say what happened on the way, how many items the CPU did, and why."""
-    if "retried" in counters:
+    if "unanswered" in counters:
         seconds = max(counters["seconds"], 1e-9)
         print(f"{counters['received']} answers in {seconds:.2f} s: "
               f"{counters['received'] / seconds:.1f} a second, "
@@ -146,6 +146,9 @@ def report_fallbacks(counters):
               f"{counters['bytes_received'] / seconds / 1e6:.2f} MB/s received; "
               f"{counters['lost']} lost, {counters['retried']} sent again, "
               f"{counters['unanswered']} unanswered")
+    elif "asked" in counters:
+        print(f"{counters['asked']} messages, {counters['retried']} sent again; "
+              f"{counters['bytes_sent']} bytes sent, {counters['bytes_received']} received")
     if counters["fallbacks"]:
         print(f"{counters['fallbacks']} of them done again on the CPU: "
               + ", ".join(f"{count} {name}" for name, count in counters["statuses"].items()))
@@ -329,7 +332,7 @@ def run_bench(args):
     if not args.files and args.what not in ("wire", "host"):
         raise ValueError(f"Give files to bench {args.what}")
     if args.what == "jpeg":
-        figures, table = bench.jpeg(args.files), bench.table
+        figures, table = bench.jpeg(args.files, card=args.card), bench.table
     elif args.what == "text":
         figures, table = bench_text.text(args.files, args.tokenizer), bench_text.table
     elif args.what == "card":
@@ -364,7 +367,8 @@ def parser():
         return sub
 
     def card_options(sub):
-        sub.add_argument("--card", metavar="sim|cpu|xrt:N", help="default: the simulated card")
+        sub.add_argument("--card", metavar="sim|cpu|xrt:N|udp://HOST",
+                         help="see headrace cards (default: the simulated card)")
         fallback_option(sub)
 
     def fallback_option(sub):
@@ -484,6 +488,8 @@ def parser():
     sub.add_argument("--copies", type=positive, metavar="N",
                      help="of each file: for each lane (card, default: 16), or in all (wire, "
                           "default: 8)")
+    sub.add_argument("--card", default="sim", metavar="NAME",
+                     help="the simulated card whose image lane is measured (jpeg, default: sim)")
     sub.add_argument("--json", action="store_true")
     sub.add_argument("--tokenizer", type=Path, metavar="tokenizer.json",
                      help="measure WordPiece too (text)")
@@ -498,7 +504,7 @@ def parser():
     sub = verb("demo", run_demo, "Show one photo's way from JPEG to tensor.")
     sub.add_argument("file", type=Path, metavar="FILE")
     sub.add_argument("-o", "--output", type=Path, default=Path("build/demo"), metavar="FOLDER")
-    sub.add_argument("--card", metavar="sim|cpu|xrt:N")
+    sub.add_argument("--card", metavar="sim|cpu|xrt:N|udp://HOST")
     return top
 
 

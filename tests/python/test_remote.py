@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 import headrace as hr
-from headrace import wire
+from headrace import cli, wire
 from headrace.hw.card import registers
 from headrace.hw.card.commands import QUEUE_PAIR, Command
 from headrace.hw.card.jobs import Kind
@@ -58,6 +58,21 @@ def test_images(faults):
     assert board.written.count((registers.CTRL, registers.START)) == 4
     assert (counts["retried"] > 5) == bool(faults)
     assert counts["asked"] > 100 and counts["damaged"] == 0
+
+
+def test_command(tmp_path, capsys):
+    """`headrace run` with a board in the network; a bad file costs only itself."""
+    files = [tmp_path / f"{name}.jpg" for name in ("a", "bad", "b")]
+    for n, file in enumerate(files):
+        file.write_bytes(b"not a picture" if file.stem == "bad" else picture(n))
+    with SoftBoard([hr.Recipe(resize=20, crop=16, layout="CHW")]) as board:
+        code = cli.main(["run", *map(str, files), "--resize", "20", "--crop", "16", "--card",
+                         board.name, "-o", str(tmp_path / "out.npy")])
+    said = capsys.readouterr()
+    assert code == 1 and "bad.jpg" in said.err
+    assert re.search(r"^\d+ messages, 0 sent again; \d+ bytes sent, \d+ received$", said.out, re.M)
+    wanted = hr.open("cpu").image(resize=20, crop=16)([files[n].read_bytes() for n in (0, 2)])
+    np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), wanted)
 
 
 def test_memory():
