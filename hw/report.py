@@ -50,6 +50,9 @@ class Kernel:
 
 CARD = CardConfig()
 
+#: A resizer of photos up to 1024 pixels wide.
+PHOTOS = dict(max_width=1024, max_side=2048, source_rows=16, intermediate_bits=11, output_bits=9)
+
 #: Kernels as they are measured: sizes for photos up to 1024 pixels wide, and those of the card
 #: named ``sim``, which are too large for the ECP5.
 KERNELS = {
@@ -60,9 +63,9 @@ KERNELS = {
     "jpeg.decoder (4 contexts, 2 lines)": Kernel(lambda: Decoder(4, 1024, 2)),
     "jpeg.decoder (card)": Kernel(
         lambda: Decoder(CARD.contexts, CARD.max_width, CARD.lines), ("xcup",)),
-    "image.resize (1 context)": Kernel(lambda: Resize(
-        1, max_width=1024, max_side=2048, source_rows=16, intermediate_bits=11, output_bits=9),
-        mhz=80),
+    "image.resize (1 context, multipliers of 18 bits)": Kernel(
+        lambda: Resize(1, multiplier=18, **PHOTOS), ("ecp5",), mhz=80),
+    "image.resize (1 context)": Kernel(lambda: Resize(1, **PHOTOS), ("xcup",)),
     "image.resize (card)": Kernel(lambda: Resize(CARD.contexts, **CARD.resize), ("xcup",)),
     "wire.receive (64 bits)": Kernel(lambda: Receive(64, 4)),
     "wire.transmit (64 bits)": Kernel(lambda: Transmit(64, 4)),

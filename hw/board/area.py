@@ -68,7 +68,8 @@ def area(board, folder):
     """
     count = FAMILIES[board.family]
     top = board.top(board.config)
-    card = count(top, f"{board.name}_card", folder, board.files(board, top).get(f"{board.name}.lpf"))
+    pins = board.files(board, top).get(f"{board.name}.lpf")
+    card = count(top, f"{board.name}_card", folder, pins)
     lane = count(ImageLane(board.config), f"{board.name}_lane", folder)
     return {"card": card, "lane": lane,
             "lanes": fitting(board.part, card, lane, board.config.image_lanes)}

@@ -36,6 +36,8 @@ class CardConfig:
         Address bits of the resizer's other two memories, a context, in words of 8 pixels.
     engines : int
         Engines of the resizer: 1 or 2.
+    multiplier : int
+        Bits of the wider operand of the part's multipliers: 18 on an ECP5, 27 on UltraScale+.
     prefetch : int
         Beats of memory held for each of those who read it, at least 8: as many as it is late.
     recipes : int
@@ -71,6 +73,7 @@ class CardConfig:
     intermediate_bits: int = 12
     output_bits: int = 11
     engines: int = 2
+    multiplier: int = 27
     prefetch: int = 32
     recipes: int = 8
     image_lanes: int = 1
@@ -126,7 +129,7 @@ class CardConfig:
         """Parameters of the resizer, as keywords."""
         return {name: getattr(self, name) for name in (
             "max_width", "max_side", "max_taps", "source_rows", "intermediate_bits",
-            "output_bits", "engines")}
+            "output_bits", "engines", "multiplier")}
 
 
 #: Cards by name. Those named as boards have the lanes that these have, to be simulated.
@@ -143,5 +146,5 @@ CONFIGS = {
                         text_lanes=0, gated=True),
     "ecpix5": CardConfig(contexts=1, lines=1, max_width=512, max_side=1024, max_taps=32,
                          source_rows=16, intermediate_bits=9, output_bits=8, engines=1,
-                         prefetch=16, recipes=1, text_lanes=0, gated=True),
+                         multiplier=18, prefetch=16, recipes=1, text_lanes=0, gated=True),
 }

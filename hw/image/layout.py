@@ -72,23 +72,27 @@ class Geometry:
         Pixel words that may be under way after a row was granted.
     engines : int
         2, or 1 for half the speed.
+    multiplier : int
+        Bits of the wider operand of the part's multipliers, which are signed: at least 18. One that
+        does not hold a coefficient is given half of it.
     """
 
     def __init__(self, contexts, *, max_side=4096, max_taps=64, max_width=2048, source_rows=16,
-                 intermediate_bits=12, output_bits=11, transit=64, engines=2):
+                 intermediate_bits=12, output_bits=11, transit=64, engines=2,
+                 multiplier=27):
         if engines not in (1, 2):
             raise ValueError(f"Engines must be 1 or 2, not {engines!r}")
         for name, value, least in (
                 ("Contexts", contexts, 1), ("Max side", max_side, 8), ("Max taps", max_taps, 4),
                 ("Max width", max_width, 8), ("Source rows", source_rows, 8),
                 ("Intermediate bits", intermediate_bits, 3), ("Output bits", output_bits, 3),
-                ("Transit", transit, 0)):
+                ("Transit", transit, 0), ("Multiplier", multiplier, 18)):
             if not isinstance(value, int) or value < least:
                 raise ValueError(f"{name} must be an integer of at least {least}, not {value!r}")
         if max_width > max_side:
             raise ValueError(f"Max width must be at most the max side, not {max_width!r}")
         self.contexts = contexts
-        self.engines = engines
+        self.engines, self.multiplier = engines, multiplier
         #: Groups of contexts, that of ``c`` is ``c % groups``; see :class:`.resize.Resize`.
         self.groups = min(contexts, engines)
         #: Cycles from asking a tile buffer of some group to its pixels.
@@ -157,7 +161,7 @@ class Geometry:
             return self
         return Geometry(2 * self.contexts, **{name: getattr(self, name) for name in (
             "max_side", "max_taps", "max_width", "source_rows", "intermediate_bits",
-            "output_bits", "transit")})
+            "output_bits", "transit", "multiplier")})
 
     def rows(self, bits, shift):
         """Rows of ``2 ** shift`` words that a memory of ``2 ** bits`` words holds, as far as lines

@@ -33,7 +33,7 @@ class Resize(wiring.Component):
     contexts : int
         Images in flight.
     max_width, source_rows, max_side, max_taps, intermediate_bits, output_bits, transit : int
-    engines : int
+    engines, multiplier : int
         See :class:`.layout.Geometry`.
 
     Members

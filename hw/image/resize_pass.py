@@ -53,10 +53,6 @@ class Pass(wiring.Component):
     #: Units under way.
     QUEUE = 8
 
-    #: Low bits of a coefficient that are multiplied by themselves: a multiplier of 18 bits is
-    #: signed.
-    SPLIT = 17
-
     def __init__(self, geometry):
         self.geometry = g = geometry
         n = g.contexts
@@ -173,18 +169,13 @@ class Pass(wiring.Component):
         results = Signal(24 * PIXELS, reset_less=True)
         m.d.comb += self.write_data.eq(results)
         for lane in range(3 * PIXELS):
-            # A coefficient is wider than multipliers are.
-            low = Signal(self.SPLIT + 8, name=f"low_{lane}", reset_less=True)
-            high = Signal(signed(PRECISION + 10 - self.SPLIT), name=f"high_{lane}", reset_less=True)
             product, total = (Signal(signed(PRECISION + 11), name=f"{name}_{lane}",
                                      reset_less=True) for name in ("product", "total"))
             value = total[PRECISION:].as_signed()
             sample = samples.word_select(lane, 8)
-            with m.If(item.valid):
-                m.d.sync += [low.eq(item.k[:self.SPLIT] * sample),
-                             high.eq(item.k[self.SPLIT:].as_signed() * sample)]
+            part = self._multiply(m, item.k, sample, item.valid, lane)
             with m.If(parts.valid):
-                m.d.sync += product.eq(low + (high << self.SPLIT))
+                m.d.sync += product.eq(part)
             with m.If(product_tag.valid):
                 m.d.sync += total.eq(
                     Mux(product_tag.first, 1 << (PRECISION - 1), total) + product)
@@ -192,6 +183,20 @@ class Pass(wiring.Component):
                 m.d.sync += results.word_select(lane, 8).eq(
                     Mux(value < 0, 0, Mux(value > 255, 255, value)))
         return ended, end_out
+
+    def _multiply(self, m, k, sample, valid, lane):
+        """A coefficient times a sample, of the cycle before; a sum, if ``k`` is wider than
+        multipliers are."""
+        bits = len(k) if len(k) <= self.geometry.multiplier else self.geometry.multiplier - 1
+        low = Signal(Shape(bits + 8, signed=bits == len(k)), name=f"low_{lane}", reset_less=True)
+        if bits == len(k):
+            with m.If(valid):
+                m.d.sync += low.eq(k * sample)
+            return low
+        high = Signal(signed(len(k) - bits + 8), name=f"high_{lane}", reset_less=True)
+        with m.If(valid):
+            m.d.sync += [low.eq(k[:bits] * sample), high.eq(k[bits:].as_signed() * sample)]
+        return low + (high << bits)
 
     def _write(self, m, ended, end, queue):
         """Where results go. They are in ``write_data`` when ``ended`` is set."""
