@@ -22,6 +22,9 @@ class CardConfig:
     ----------
     contexts : int
         Images in flight in the image lane, within ``range(1, 17)``.
+    turns : int
+        Cycles from one Huffman symbol of an image to its next; by default, and at least,
+        ``contexts``. More make a higher clock possible.
     lines : int
         Columns and rows of a block that the decoder's inverse DCT takes in a cycle: 1 or 2.
     max_width : int
@@ -65,6 +68,7 @@ class CardConfig:
     """
 
     contexts: int = 4
+    turns: int | None = None
     lines: int = 2
     max_width: int = 4096
     max_side: int = 8192
@@ -144,7 +148,7 @@ CONFIGS = {
     "kv260": CardConfig(contexts=2, lines=1, max_width=1024, max_side=2048, max_taps=64,
                         source_rows=16, intermediate_bits=11, output_bits=9, recipes=4,
                         text_lanes=0, gated=True),
-    "ecpix5": CardConfig(contexts=1, lines=1, max_width=512, max_side=1024, max_taps=32,
+    "ecpix5": CardConfig(contexts=1, turns=3, lines=1, max_width=512, max_side=1024, max_taps=32,
                          source_rows=16, intermediate_bits=9, output_bits=8, engines=1,
                          multiplier=18, prefetch=16, recipes=1, text_lanes=0, gated=True),
 }

@@ -76,7 +76,8 @@ class ImageLane(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         n = self.config.contexts
-        m.submodules.decoder = decoder = Decoder(n, self.config.max_width, self.config.lines)
+        m.submodules.decoder = decoder = Decoder(
+            n, self.config.max_width, self.config.lines, self.config.turns)
         m.submodules.raw = raw = RawSource(n)
         m.submodules.resize = resize = Resize(n, **self.config.resize)
         m.submodules.plan = plan = Plan(resize.geometry)

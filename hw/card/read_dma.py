@@ -22,7 +22,7 @@ class ReadDma(wiring.Component):
 
     A burst is asked for when its client's FIFO has room for all of it, so that no client can hold
     up another. Bursts are aligned to their greatest length and thus never cross a 4 KiB boundary.
-    Throughput is 1 beat per cycle.
+    Throughput is 1 beat per cycle, and a burst every 2 cycles.
 
     Parameters
     ----------
@@ -62,8 +62,9 @@ class ReadDma(wiring.Component):
         m.submodules.order = order = fifo.SyncFIFOBuffered(width=ceil_log2(n) or 1,
                                                            depth=self.BURSTS)
         wants = Signal(n)
-        turn, pick = Signal(range(n)), Signal(range(n))
-        go = Signal()
+        # A client is chosen in one cycle, its burst asked for in another.
+        turn, next_turn = Signal(range(n)), Signal(range(n))
+        chosen, go = Signal(), Signal()
         addresses, lengths = [], []
         for c in range(n):
             address = Signal(58, name=f"address_{c}")
@@ -73,7 +74,7 @@ class ReadDma(wiring.Component):
             length = Signal(self.BURST.bit_length(), name=f"length_{c}")
             m.submodules[f"queue_{c}"] = queue = fifo.SyncFIFOBuffered(
                 width=ReadBeat.size, depth=self.depth)
-            mine = go & (pick == c)
+            mine = go & (turn == c)
             m.d.comb += [
                 room.eq(self.BURST - address[:align]),
                 length.eq(Mux(left < room, left, room)),
@@ -98,18 +99,20 @@ class ReadDma(wiring.Component):
             c = Signal(range(n), name=f"candidate_{k}")
             m.d.comb += c.eq(turn + k + 1 - Mux(turn + k + 1 >= n, n, 0))
             with m.If(wants.bit_select(c, 1)):
-                m.d.comb += pick.eq(c)
+                m.d.comb += next_turn.eq(c)
         m.d.comb += [
-            go.eq(wants.any() & order.w_rdy & (~self.ar.valid | self.ar.ready)),
-            order.w_en.eq(go), order.w_data.eq(pick),
+            go.eq(chosen & order.w_rdy & (~self.ar.valid | self.ar.ready)),
+            order.w_en.eq(go), order.w_data.eq(turn),
             self.r.ready.eq(order.r_rdy),
             order.r_en.eq(self.r.valid & self.r.p.last),
         ]
         with m.If(~self.ar.valid | self.ar.ready):
             m.d.sync += [
-                self.ar.valid.eq(go), self.ar.p.address.eq(Array(addresses)[pick]),
-                self.ar.p.beats.eq(Array(lengths)[pick]),
+                self.ar.valid.eq(go), self.ar.p.address.eq(Array(addresses)[turn]),
+                self.ar.p.beats.eq(Array(lengths)[turn]),
             ]
         with m.If(go):
-            m.d.sync += turn.eq(pick)
+            m.d.sync += chosen.eq(0)
+        with m.Elif(~chosen & wants.any()):
+            m.d.sync += [chosen.eq(1), turn.eq(next_turn)]
         return m

@@ -6,6 +6,7 @@ from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..stream.layout import Done, Frame, PayloadWord, PixelWord
+from ..stream.register import Register
 from .blocks import BlockBuffer
 from .bytes import ByteReader
 from .color import ColorTransform, Upsampler
@@ -40,6 +41,9 @@ class Decoder(wiring.Component):
     lines : int
         Columns and rows of a block that the inverse DCT takes in a cycle: 1 or 2. With 1 it is
         half as large, but holds up images of less than 8 symbols a block.
+    turns : int
+        See :class:`.entropy.EntropyDecoder`: with more than ``contexts`` each image is decoded
+        slower, at a higher clock.
 
     Members
     -------
@@ -60,8 +64,9 @@ class Decoder(wiring.Component):
     #: Pixel words between the row buffers and the output.
     DEPTH = 32
 
-    def __init__(self, contexts=4, max_width=2048, lines=2):
+    def __init__(self, contexts=4, max_width=2048, lines=2, turns=None):
         self.contexts = contexts
+        self.turns = turns
         self.lines = lines
         self.max_width = max_width
         super().__init__({
@@ -76,7 +81,7 @@ class Decoder(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         n = self.contexts
-        m.submodules.entropy = entropy = EntropyDecoder(n)
+        m.submodules.entropy = entropy = EntropyDecoder(n, self.turns)
         m.submodules.dequantizer = dequantizer = Dequantizer(n)
         m.submodules.blocks = blocks = BlockBuffer(n, lines=self.lines)
         m.submodules.idct = idct = Idct(self.lines)
@@ -157,7 +162,10 @@ class Decoder(wiring.Component):
         for c, s in enumerate(sequencers):
             m.submodules[f"reader_{c}"] = reader = ByteReader()
             m.submodules[f"unstuffer_{c}"] = unstuffer = Unstuffer()
-            wiring.connect(m, wiring.flipped(self.i[c]), reader.i)
+            # Whether bytes are taken depends on much, and on whether so does much else.
+            m.submodules[f"words_{c}"] = words = Register(PayloadWord)
+            wiring.connect(m, wiring.flipped(self.i[c]), words.i)
+            wiring.connect(m, words.o, reader.i)
             m.d.comb += [
                 requests[c].eq(s.parse),
                 s.available.eq(reader.o.valid), s.ended.eq(reader.ended),

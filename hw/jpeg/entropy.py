@@ -60,13 +60,19 @@ class EntropyDecoder(wiring.Component):
     """Huffman decoder of baseline scans (ITU-T T.81, F.2.2), ``contexts`` of them interleaved.
 
     The loop of a Huffman decoder (bit position, window, table, length, position) is cut into
-    ``contexts`` pipeline stages, and as many images take turns in it: each context gets one slot
-    every ``contexts`` cycles, and in each slot one symbol (or one half of a code longer than
-    9 bits) is decoded. More contexts give shorter stages, hence a higher clock.
+    pipeline stages, and as many images take turns in it: each context gets one slot every ``turns``
+    cycles, and in each slot one symbol (or one half of a code longer than 9 bits) is decoded. More
+    turns give shorter stages, hence a higher clock.
 
     The window is four chunks of 16 bits and a bit offset into the first. A symbol takes at most
     20 bits, so three chunks are enough for any; at the end of a segment the missing bits read as
     zero, and only using one of them is an error.
+
+    Parameters
+    ----------
+    contexts : int
+    turns : int
+        Stages of the loop, at least ``contexts``, which is the default: nobody has the others.
 
     Members
     -------
@@ -103,10 +109,13 @@ class EntropyDecoder(wiring.Component):
         Strobes: a slot was lost for lack of bits, of a block buffer.
     """
 
-    def __init__(self, contexts):
+    def __init__(self, contexts, turns=None):
         if contexts not in range(1, 17):
             raise ValueError(f"Contexts must be within range(1, 17), not {contexts!r}")
-        self.contexts = contexts
+        turns = contexts if turns is None else turns
+        if turns not in range(contexts, 17):
+            raise ValueError(f"Turns must be within range({contexts}, 17), not {turns!r}")
+        self.contexts, self.turns = contexts, turns
         n = contexts
         super().__init__({
             "i": In(stream.Signature(Chunk)).array(n),
@@ -121,8 +130,9 @@ class EntropyDecoder(wiring.Component):
             "write": In(TableWrite(n)), "write_valid": In(1),
             "starved": Out(1), "stalled": Out(1),
         })
+        # Nothing reaches the slots from ``contexts`` on, which never become active.
         self._state = data.StructLayout({
-            "context": range(n), "active": 1, "waiting": 1, "first": 1,
+            "context": range(turns), "active": 1, "waiting": 1, "first": 1,
             "buffer": 64, "chunks": 3, "half": 1, "offset": 4,
             "position": 6, "second": 1, "base": 9, "shift": 3, "block": 3, "component": 2,
             "config": ScanConfig,
@@ -131,8 +141,8 @@ class EntropyDecoder(wiring.Component):
         })
         # Where the loop can be cut, most useful first; the table's address register always is.
         names = ["update", "entry", "symbol", "address"]
-        self._cuts = names[:n - 1]
-        self._delays = max(0, n - 1 - len(names))
+        self._cuts = names[:turns - 1]
+        self._delays = max(0, turns - 1 - len(names))
 
     def elaborate(self, platform):
         m = Module()

@@ -12,9 +12,10 @@ __all__ = ["Arbiter"]
 class Arbiter(wiring.Component):
     """Passes on whole packets, each input in turn.
 
-    Latency is 0: ``o`` depends combinationally on ``i``, and ``i.ready`` on ``o.ready``. No
-    cycle is lost between packets. An input that has a packet waits for at most one packet of
-    every other.
+    Latency is 0: ``o`` depends combinationally on ``i``, and ``i.ready`` on ``o.ready``; but whose
+    turn it is comes from registers. No cycle is lost between packets of inputs that wait; one that
+    was not waiting begins a cycle late, unless it had the last packet, too. An input that has a
+    packet waits for at most one packet of every other.
 
     Parameters
     ----------
@@ -44,21 +45,15 @@ class Arbiter(wiring.Component):
             "i": In(stream.Signature(shape)).array(inputs), "o": Out(stream.Signature(shape)),
             "owner": Out(range(inputs)),
         })
-        self.bound = Signal()               # a packet was offered, and is not over
-        self.latest = Signal(range(inputs))  # whose it is, or was
+        self.within = Signal()      # a packet was begun, and is not over
 
     def elaborate(self, platform):
         m = Module()
         n = self.inputs
-        m.d.comb += self.owner.eq(self.latest)
-        with m.If(~self.bound):
-            with m.Switch(self.latest):
-                for latest in range(n):
-                    with m.Case(latest):
-                        # Last assignment wins: the one behind the latest comes first.
-                        for step in reversed(range(1, n + 1)):
-                            with m.If(self.i[(latest + step) % n].valid):
-                                m.d.comb += self.owner.eq((latest + step) % n)
+        over = Signal()
+        m.d.comb += over.eq(Mux(self.o.valid, self.o.ready & self.o.p.last, ~self.within))
+        with m.If(self.o.valid & self.o.ready):
+            m.d.sync += self.within.eq(~self.o.p.last)
         with m.Switch(self.owner):
             for number, i in enumerate(self.i):
                 with m.Case(number):
@@ -66,7 +61,9 @@ class Arbiter(wiring.Component):
                         self.o.valid.eq(i.valid), self.o.payload.eq(i.payload),
                         i.ready.eq(self.o.ready),
                     ]
-        with m.If(self.o.valid):
-            m.d.sync += [
-                self.bound.eq(~(self.o.ready & self.o.p.last)), self.latest.eq(self.owner)]
+                    with m.If(over):
+                        # Last assignment wins: the one behind comes first.
+                        for step in reversed(range(1, n)):
+                            with m.If(self.i[(number + step) % n].valid):
+                                m.d.sync += self.owner.eq((number + step) % n)
         return m

@@ -14,8 +14,8 @@ __all__ = ["Bench"]
 class Bench(wiring.Component):
     """All ports of the decoder but the writes to its tables, which come of ``i_table``."""
 
-    def __init__(self, contexts):
-        self.entropy = EntropyDecoder(contexts)
+    def __init__(self, contexts, turns):
+        self.entropy = EntropyDecoder(contexts, turns)
         self.ports = {name: member for name, member in self.entropy.signature.members.items()
                       if not name.startswith("write")}
         self.contexts = contexts

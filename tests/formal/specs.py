@@ -229,12 +229,16 @@ class ArbiterSpec(Spec):
         within, whose = Signal(), Signal(range(n))
         with m.If(take):
             m.d.sync += [within.eq(~dut.o.p.last), whose.eq(dut.owner)]
-        m.d.comb += [Assert(dut.owner < n), Assert(dut.latest < n)]
+        m.d.comb += [Assert(dut.owner < n), Assert(dut.within == within)]
         with m.If(within):
-            m.d.comb += [Assert(dut.owner == whose), Assert(dut.bound),
-                         Assert(dut.latest == whose)]
-        m.d.comb += Assert(dut.o.valid == Mux(dut.bound, Array(
-            i.valid for i in dut.i)[dut.latest], Cat(i.valid for i in dut.i).any()))
+            m.d.comb += Assert(dut.owner == whose)
+        m.d.comb += Assert(dut.o.valid == Array(i.valid for i in dut.i)[dut.owner])
+        # Unless a packet is under way, whoever waits is served in the next cycle.
+        served = Signal()
+        m.d.sync += served.eq(Cat(i.valid & ~i.ready for i in dut.i).any() & Mux(
+            dut.o.valid, take & dut.o.p.last, ~within))
+        with m.If(served):
+            m.d.comb += Assert(dut.o.valid)
         for number, i in enumerate(dut.i):
             mine = dut.owner == number
             m.d.comb += [
@@ -244,19 +248,18 @@ class ArbiterSpec(Spec):
             with m.If(dut.o.valid & mine):
                 m.d.comb += [Assert(i.valid), Assert(dut.o.payload == i.payload)]
             # Packets of others that ended while this input was waiting.
-            passed = Signal(range(n + 2), name=f"passed_{number}")
+            passed = Signal(range(n + 1), name=f"passed_{number}")
             with m.If(~i.valid | mine):
                 m.d.sync += passed.eq(0)
             with m.Elif(take & dut.o.p.last):
                 m.d.sync += passed.eq(passed + 1)
             ahead = Signal(range(n), name=f"ahead_{number}")  # others before it is its turn
             m.d.comb += [
-                ahead.eq(Array((number - latest - 1) % n for latest in range(n))[dut.latest]),
+                ahead.eq(Array((number - owner - 1) % n for owner in range(n))[dut.owner]),
                 Assert(passed < n),
             ]
             with m.If(passed != 0):
-                m.d.comb += [Assert(passed + ahead + dut.bound <= n - 1 + (dut.latest == number)),
-                             Assert(~dut.bound | (dut.latest != number)), Assert(i.valid)]
+                m.d.comb += [Assert(i.valid), Assert(mine | (passed + ahead <= n - 2))]
         # Two inputs, nothing idle: the next packet follows at once.
         m.d.comb += Cover(take & dut.o.p.last & ~within & dut.i[0].valid & dut.i[1].valid)
 

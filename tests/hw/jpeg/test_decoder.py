@@ -26,11 +26,12 @@ Result = namedtuple("Result", "status detail rgb cycles")
 needs_corpus = pytest.mark.skipif(not corpus.entries(), reason=f"no corpus at {corpus.FOLDER}")
 
 
-@pytest.fixture(scope="module", params=[(1, 1), (2, 1), (4, 2)], ids="contexts{0[0]}".format)
+@pytest.fixture(scope="module", params=[(1, 3, 1), (2, 2, 1), (4, 4, 2)],
+                ids="contexts{0[0]}".format)
 def decode(request, tmp_path_factory):
     """``decode(paths, stall=…)`` yields a result for each file, through one Verilated decoder."""
-    contexts, lines = request.param
-    bench = compile_bench(Decoder(contexts, MAX_WIDTH, lines), HERE / "decoder.cpp",
+    contexts, turns, lines = request.param
+    bench = compile_bench(Decoder(contexts, MAX_WIDTH, lines, turns), HERE / "decoder.cpp",
                           tmp_path_factory.mktemp("decoder"), defines=[f"CONTEXTS={contexts}"])
 
     def decode(paths, *, stall=0.0, seed=1):
