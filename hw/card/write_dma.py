@@ -54,13 +54,15 @@ class WriteDma(wiring.Component):
                                                              depth=self.DEPTH)
         count = Signal(range(self.BURST))
         last, taken = Signal(), Signal()
+        able = Signal()             # `beats` has room: half the card waits for it
+        first = Signal(58)          # address of the burst, behind its first beat
         ready = Signal(range(self.DEPTH + 1))  # bursts whose address was sent
         m.d.comb += [
             last.eq(self.i.p.last | self.i.p.address[:6].all() | (count == self.BURST - 1)),
-            self.i.ready.eq(beats.w_rdy & bursts.w_rdy),
+            self.i.ready.eq(able),
             taken.eq(self.i.valid & self.i.ready),
             beats.w_data.eq(Cat(self.i.p.data, self.i.p.strobe, last)), beats.w_en.eq(taken),
-            bursts.w_data.eq(Cat((self.i.p.address - count)[:58], (count + 1)[:5])),
+            bursts.w_data.eq(Cat(Mux(count == 0, self.i.p.address, first), (count + 1)[:5])),
             bursts.w_en.eq(taken & last),
             self.aw.payload.eq(bursts.r_data), self.aw.valid.eq(bursts.r_rdy),
             bursts.r_en.eq(self.aw.ready),
@@ -70,7 +72,11 @@ class WriteDma(wiring.Component):
         ]
         m.d.sync += ready.eq(ready + (self.aw.valid & self.aw.ready)
                              - (self.w.valid & self.w.ready & self.w.p.last))
+        # One more may be on its way into it.
+        m.d.sync += able.eq(beats.w_level < self.DEPTH - 2)
         with m.If(taken):
+            with m.If(count == 0):
+                m.d.sync += first.eq(self.i.p.address)
             m.d.sync += count.eq(Mux(last, 0, count + 1))
             with m.If(last):
                 m.d.sync += self.sent.eq(self.sent + 1)

@@ -6,7 +6,6 @@ from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..stream.layout import Done, Frame, PayloadWord, PixelWord
-from ..stream.register import Register
 from .blocks import BlockBuffer
 from .bytes import ByteReader
 from .color import ColorTransform, Upsampler
@@ -162,10 +161,7 @@ class Decoder(wiring.Component):
         for c, s in enumerate(sequencers):
             m.submodules[f"reader_{c}"] = reader = ByteReader()
             m.submodules[f"unstuffer_{c}"] = unstuffer = Unstuffer()
-            # Whether bytes are taken depends on much, and on whether so does much else.
-            m.submodules[f"words_{c}"] = words = Register(PayloadWord)
-            wiring.connect(m, wiring.flipped(self.i[c]), words.i)
-            wiring.connect(m, words.o, reader.i)
+            wiring.connect(m, wiring.flipped(self.i[c]), reader.i)
             m.d.comb += [
                 requests[c].eq(s.parse),
                 s.available.eq(reader.o.valid), s.ended.eq(reader.ended),

@@ -61,7 +61,7 @@ class Tables(wiring.Component):
         m.d.comb += [
             config.eq(Array(self.config)[i.context]), rest.eq(Array(self.width)[i.context]),
             pixels.eq(Mux(i.row_last & (rest[:3] != 0), rest[:3], PIXELS)),
-            left.eq(Mux(config.interleaved, pixels * 3 - (phase << 3), pixels)),
+            left.eq(Mux(config.interleaved, pixels + (pixels << 1) - (phase << 3), pixels)),
             final.eq(~config.interleaved | config.raw | (left <= PIXELS)),
             self.i.ready.eq(advance & final),
         ]
