@@ -41,6 +41,8 @@ class CardConfig:
         Engines of the resizer: 1 or 2.
     multiplier : int
         Bits of the wider operand of the part's multipliers: 18 on an ECP5, 27 on UltraScale+.
+    pace : int
+        Cycles in which an engine takes a tap of 8 pixels: 1, or 2 with half the multipliers.
     prefetch : int
         Beats of memory held for each of those who read it, at least 8: as many as it is late.
     recipes : int
@@ -78,6 +80,7 @@ class CardConfig:
     output_bits: int = 11
     engines: int = 2
     multiplier: int = 27
+    pace: int = 1
     prefetch: int = 32
     recipes: int = 8
     image_lanes: int = 1
@@ -133,7 +136,7 @@ class CardConfig:
         """Parameters of the resizer, as keywords."""
         return {name: getattr(self, name) for name in (
             "max_width", "max_side", "max_taps", "source_rows", "intermediate_bits",
-            "output_bits", "engines", "multiplier")}
+            "output_bits", "engines", "multiplier", "pace")}
 
 
 #: Cards by name. Those named as boards have the lanes that these have, to be simulated.
@@ -150,5 +153,5 @@ CONFIGS = {
                         text_lanes=0, gated=True),
     "ecpix5": CardConfig(contexts=1, turns=3, lines=1, max_width=512, max_side=1024, max_taps=32,
                          source_rows=16, intermediate_bits=9, output_bits=8, engines=1,
-                         multiplier=18, prefetch=16, recipes=1, text_lanes=0, gated=True),
+                         multiplier=18, pace=2, prefetch=16, recipes=1, text_lanes=0, gated=True),
 }

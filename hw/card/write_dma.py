@@ -56,14 +56,14 @@ class WriteDma(wiring.Component):
         last, taken = Signal(), Signal()
         able = Signal()             # `beats` has room: half the card waits for it
         first = Signal(58)          # address of the burst, behind its first beat
+        closed, burst = Signal(), Signal(self.aw.payload.shape())   # a burst, a cycle later
         ready = Signal(range(self.DEPTH + 1))  # bursts whose address was sent
         m.d.comb += [
             last.eq(self.i.p.last | self.i.p.address[:6].all() | (count == self.BURST - 1)),
             self.i.ready.eq(able),
             taken.eq(self.i.valid & self.i.ready),
             beats.w_data.eq(Cat(self.i.p.data, self.i.p.strobe, last)), beats.w_en.eq(taken),
-            bursts.w_data.eq(Cat(Mux(count == 0, self.i.p.address, first), (count + 1)[:5])),
-            bursts.w_en.eq(taken & last),
+            bursts.w_data.eq(burst), bursts.w_en.eq(closed),
             self.aw.payload.eq(bursts.r_data), self.aw.valid.eq(bursts.r_rdy),
             bursts.r_en.eq(self.aw.ready),
             self.w.payload.eq(beats.r_data), self.w.valid.eq(beats.r_rdy & (ready != 0)),
@@ -72,6 +72,10 @@ class WriteDma(wiring.Component):
         ]
         m.d.sync += ready.eq(ready + (self.aw.valid & self.aw.ready)
                              - (self.w.valid & self.w.ready & self.w.p.last))
+        m.d.sync += [
+            closed.eq(taken & last), burst.beats.eq(count + 1),
+            burst.address.eq(Mux(count == 0, self.i.p.address, first)),
+        ]
         # One more may be on its way into it.
         m.d.sync += able.eq(beats.w_level < self.DEPTH - 2)
         with m.If(taken):

@@ -83,9 +83,13 @@ class Coefficients(wiring.Component):
         m.submodules.divider = divider = Divider(self.total)
         head = Signal(weighed)
         ready = Signal()
+        step = C(1, 1)      # weights of an output were gathered, but leave no faster than they came
+        if self.geometry.pace == 2:
+            step = Signal()
+            m.d.sync += step.eq(~ready)
         m.d.comb += [
             head.eq(weights.r_data),
-            ready.eq(weights.r_rdy & totals.r_rdy),
+            ready.eq(weights.r_rdy & totals.r_rdy & step),
             weights.r_en.eq(ready),
             totals.r_en.eq(ready & head.tag.last),
         ]

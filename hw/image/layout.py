@@ -75,13 +75,17 @@ class Geometry:
     multiplier : int
         Bits of the wider operand of the part's multipliers, which are signed: at least 18. One that
         does not hold a coefficient is given half of it.
+    pace : int
+        Cycles of a tap of 8 pixels: 1, or 2 with half as many multipliers.
     """
 
     def __init__(self, contexts, *, max_side=4096, max_taps=64, max_width=2048, source_rows=16,
                  intermediate_bits=12, output_bits=11, transit=64, engines=2,
-                 multiplier=27):
+                 multiplier=27, pace=1):
         if engines not in (1, 2):
             raise ValueError(f"Engines must be 1 or 2, not {engines!r}")
+        if pace not in (1, 2):
+            raise ValueError(f"Pace must be 1 or 2, not {pace!r}")
         for name, value, least in (
                 ("Contexts", contexts, 1), ("Max side", max_side, 8), ("Max taps", max_taps, 4),
                 ("Max width", max_width, 8), ("Source rows", source_rows, 8),
@@ -92,7 +96,7 @@ class Geometry:
         if max_width > max_side:
             raise ValueError(f"Max width must be at most the max side, not {max_width!r}")
         self.contexts = contexts
-        self.engines, self.multiplier = engines, multiplier
+        self.engines, self.multiplier, self.pace = engines, multiplier, pace
         #: Groups of contexts, that of ``c`` is ``c % groups``; see :class:`.resize.Resize`.
         self.groups = min(contexts, engines)
         #: Cycles from asking a tile buffer of some group to its pixels.
@@ -161,7 +165,7 @@ class Geometry:
             return self
         return Geometry(2 * self.contexts, **{name: getattr(self, name) for name in (
             "max_side", "max_taps", "max_width", "source_rows", "intermediate_bits",
-            "output_bits", "transit", "multiplier")})
+            "output_bits", "transit", "multiplier", "pace")})
 
     def rows(self, bits, shift):
         """Rows of ``2 ** shift`` words that a memory of ``2 ** bits`` words holds, as far as lines

@@ -22,18 +22,18 @@ class Resize(wiring.Component):
     -> ``o``. Only rows and columns that the crop needs are computed. An image that keeps its size
     goes from ``i`` to the output rows directly (``bypass`` of its plan).
 
-    There are two engines, each of which takes 1 tap of 8 pixels a cycle. Passes over rows are most
-    of the work, so contexts form two groups: for one of them the first engine does the first pass
-    and the second the second, for the other one it is the other way round. A single engine takes
-    units of both passes in turns. An output row leaves at 1 word a cycle. Memory is a ring of rows
-    for each context, so the height of images is not limited by it.
+    There are two engines, each of which takes 1 tap of 8 pixels every ``pace`` cycles. Passes over
+    rows are most of the work, so contexts form two groups: for one of them the first engine does
+    the first pass and the second the second, for the other one it is the other way round. A single
+    engine takes units of both passes in turns. An output row leaves at 1 word a cycle. Memory is a
+    ring of rows for each context, so the height of images is not limited by it.
 
     Parameters
     ----------
     contexts : int
         Images in flight.
     max_width, source_rows, max_side, max_taps, intermediate_bits, output_bits, transit : int
-    engines, multiplier : int
+    engines, multiplier, pace : int
         See :class:`.layout.Geometry`.
 
     Members

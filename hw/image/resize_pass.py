@@ -17,13 +17,13 @@ __all__ = ["Pass"]
 class Pass(wiring.Component):
     """Resizes rows or columns of several images, between two tile buffers.
 
-    Every cycle one coefficient meets 8 pixels of 3 channels: in the vertical direction 8
+    One coefficient after the other meets 8 pixels of 3 channels: in the vertical direction 8
     neighbours of a row, in the horizontal one 8 neighbours of a column. Each of the 24 sums begins
     at one half, is shifted down and clipped to 0 to 255: Pillow's integer arithmetic.
 
     Units of work (see :class:`.units.Units`) are taken from the images in turns, only when they can
     run to their end; up to :attr:`QUEUE` are under way, so there is no gap between them. Throughput
-    is 1 tap per cycle.
+    is 1 tap per cycle, or per 2 cycles with half the multipliers.
 
     Parameters
     ----------
@@ -154,35 +154,62 @@ class Pass(wiring.Component):
         return delayed
 
     def _accumulate(self, m, item):
-        """The 24 multipliers and sums; return strobes: an output, the last one of its unit."""
-        layout = data.StructLayout({"first": 1, "last": 1, "end": 1, "valid": 1})
-        parts, product_tag = (Signal(layout, name=name) for name in ("parts_tag", "product_tag"))
-        complete, complete_end = Signal(), Signal()
+        """The multipliers and the 24 sums; return strobes: an output, the last one of its unit."""
+        pace = self.geometry.pace
+        size = 3 * PIXELS // pace       # sums that grow in a cycle
+        k, tag, samples = self._share(m, item, size)
+        parts, product_tag = (Signal(tag.shape(), name=name)
+                              for name in ("parts_tag", "product_tag"))
+        complete, complete_end = Signal(pace), Signal()
         ended, end_out = Signal(), Signal()
         m.d.sync += [
-            parts.eq(Cat(item.first, item.last, item.end, item.valid)), product_tag.eq(parts),
-            complete.eq(product_tag.valid & product_tag.last), complete_end.eq(product_tag.end),
-            ended.eq(complete), end_out.eq(complete_end),
+            parts.eq(tag), product_tag.eq(parts), complete_end.eq(product_tag.end),
+            complete.eq((product_tag.valid & product_tag.last) << product_tag.part),
+            ended.eq(complete[-1]), end_out.eq(complete_end),
         ]
-        samples = Value.cast(self.read_data)
         # Sums need no reset, they begin with `first`.
         results = Signal(24 * PIXELS, reset_less=True)
         m.d.comb += self.write_data.eq(results)
-        for lane in range(3 * PIXELS):
-            product, total = (Signal(signed(PRECISION + 11), name=f"{name}_{lane}",
-                                     reset_less=True) for name in ("product", "total"))
-            value = total[PRECISION:].as_signed()
-            sample = samples.word_select(lane, 8)
-            part = self._multiply(m, item.k, sample, item.valid, lane)
+        for lane in range(size):
+            product = Signal(signed(PRECISION + 11), name=f"product_{lane}", reset_less=True)
+            multiplied = self._multiply(m, k, samples.word_select(lane, 8), tag.valid, lane)
             with m.If(parts.valid):
-                m.d.sync += product.eq(part)
-            with m.If(product_tag.valid):
-                m.d.sync += total.eq(
-                    Mux(product_tag.first, 1 << (PRECISION - 1), total) + product)
-            with m.If(complete):
-                m.d.sync += results.word_select(lane, 8).eq(
-                    Mux(value < 0, 0, Mux(value > 255, 255, value)))
+                m.d.sync += product.eq(multiplied)
+            for part in range(pace):
+                channel = lane + part * size
+                total = Signal(signed(PRECISION + 11), name=f"total_{channel}", reset_less=True)
+                value = total[PRECISION:].as_signed()
+                with m.If(product_tag.valid & (product_tag.part == part)):
+                    m.d.sync += total.eq(
+                        Mux(product_tag.first, 1 << (PRECISION - 1), total) + product)
+                with m.If(complete[part]):
+                    m.d.sync += results.word_select(channel, 8).eq(
+                        Mux(value < 0, 0, Mux(value > 255, 255, value)))
         return ended, end_out
+
+    def _share(self, m, item, size):
+        """What the multipliers take in a cycle: coefficient, tag and samples. With a pace of 2 the
+        second half of the samples waits for a cycle, in which no tap comes."""
+        layout = data.StructLayout({
+            "first": 1, "last": 1, "end": 1, "valid": 1, "part": range(self.geometry.pace)})
+        tag = Signal(layout, name="share_tag")
+        given = Cat(item.first, item.last, item.end, item.valid)
+        samples = Value.cast(self.read_data)
+        if self.geometry.pace == 1:
+            m.d.comb += tag.eq(given)
+            return item.k, tag, samples
+        k, waiting_k = (Signal.like(item.k, name=f"{name}_k", reset_less=True)
+                        for name in ("share", "waiting"))
+        share, waiting_share = (Signal(8 * size, name=name, reset_less=True)
+                                for name in ("share", "waiting_share"))
+        waiting = Signal(len(given))
+        m.d.sync += [
+            waiting.eq(given), waiting_k.eq(item.k), waiting_share.eq(samples[8 * size:]),
+            tag.eq(Mux(item.valid, given, Cat(waiting, C(1, 1)))),
+            k.eq(Mux(item.valid, item.k, waiting_k)),
+            share.eq(Mux(item.valid, samples[:8 * size], waiting_share)),
+        ]
+        return k, tag, share
 
     def _multiply(self, m, k, sample, valid, lane):
         """A coefficient times a sample, of the cycle before; a sum, if ``k`` is wider than

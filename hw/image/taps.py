@@ -10,7 +10,7 @@ __all__ = ["Taps"]
 
 
 class Taps(wiring.Component):
-    """Walks over the taps of the windows of consecutive outputs, one tap a cycle.
+    """Walks over the taps of the windows of consecutive outputs, one tap every ``pace`` cycles.
 
     With the notions of :func:`.model.window`: to the next tap, ``t`` grows by ``2 * out``; to the
     next output it falls by ``2 * in``. The first tap of the next outputs is searched while the
@@ -149,19 +149,24 @@ class Taps(wiring.Component):
         x, t = Signal(g.side), Signal(signed(g.t))
         last = Signal()
         pop = Signal()
+        step = C(1, 1)      # a tap may go out
+        if g.pace == 2:
+            step = Signal()
+            m.d.sync += step.eq(~step)
         m.d.comb += [
             start.eq(queue.r_data),
             last.eq((t >= now.last_t) | (x == now.edge)),
-            pop.eq(queue.r_rdy & (~active | last)),
+            pop.eq(step & queue.r_rdy & (~active | last)),
             queue.r_en.eq(pop),
             popped.eq(pop & start.fresh),
-            self.o_valid.eq(active),
+            self.o_valid.eq(active & step),
             self.o.x.eq(x), self.o.t.eq(t), self.o.d.eq(now.d),
             self.o.bicubic.eq(now.bicubic),
             self.o.first.eq(first), self.o.last.eq(last), self.o.end.eq(last & end),
         ]
-        m.d.sync += [first.eq(0), x.eq(x + 1), t.eq(t + now.step)]
-        with m.If(active & last):
+        with m.If(step):
+            m.d.sync += [first.eq(0), x.eq(x + 1), t.eq(t + now.step)]
+        with m.If(step & active & last):
             m.d.sync += active.eq(0)
         with m.If(pop):
             m.d.sync += [
