@@ -343,8 +343,10 @@ def run_bench(args):
     elif args.what == "boards":
         if len(args.files) != 1:
             raise ValueError("Give one file to bench boards")
-        figures, table = bench_boards.boards(args.files[0], folder=args.output), bench_boards.table
-        if args.output:    # It is there: the tools' files are in it.
+        figures = bench_boards.boards(args.files[0], args.board, folder=args.output)
+        table = bench_boards.table
+        if args.output:
+            args.output.mkdir(parents=True, exist_ok=True)
             (args.output / "boards.svg").write_text(bench_boards.picture(figures))
     else:
         figures = bench_wire.ports(args.files, copies=args.copies or 8)
@@ -498,6 +500,8 @@ def parser():
                           "default: 8)")
     sub.add_argument("--card", default="sim", metavar="NAME",
                      help="the simulated card whose image lane is measured (jpeg, default: sim)")
+    sub.add_argument("--board", action="append", default=[], metavar="NAME",
+                     help="one of those to measure (boards, default: all)")
     output_option(sub, "FOLDER", "for a picture, and the tools' files (boards)")
     sub.add_argument("--json", action="store_true")
     sub.add_argument("--tokenizer", type=Path, metavar="tokenizer.json",

@@ -3,6 +3,7 @@
 
 import io
 import json
+import re
 from xml.etree import ElementTree
 
 import pytest
@@ -40,6 +41,15 @@ def test_boards(sim_built, tmp_path, monkeypatch, capsys):
     assert "| 50,000 (4%) |" in text and "| none |" in text
     picture_of = ElementTree.fromstring(bench_boards.picture(figures))
     assert len(picture_of.findall("{*}rect")) == 1 + 5 * len(figures)
+
+
+def test_command(sim_built, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(area, "area", lambda board, folder: AREA)
+    (tmp_path / "a.jpg").write_bytes(picture(1, (200, 100)))
+    assert cli.main(["bench", "boards", str(tmp_path / "a.jpg"), "--board", "u50", "-o",
+                     str(tmp_path / "new")]) == 0
+    assert re.findall(r"^\| (\w+) \| [0-9,]+ \(", capsys.readouterr().out, re.M) == ["u50"]
+    assert ">u50<" in (tmp_path / "new/boards.svg").read_text()
 
 
 def test_shrunk():
