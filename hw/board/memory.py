@@ -6,21 +6,18 @@ from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from ..card.card import AXI
+from ..card.card import axi_pins
+from ..card.config import BUS, beat_bits
 
 
-__all__ = ["WORD", "WindowRequest", "OnChipMemory"]
-
-
-#: Bytes of a word.
-WORD = 64
+__all__ = ["WindowRequest", "OnChipMemory"]
 
 #: A word of 32 bits to read or write, by its number.
 WindowRequest = data.StructLayout({"word": 32, "data": 32, "write": 1})
 
 
 class OnChipMemory(wiring.Component):
-    """AXI4 subordinate of 512 bits, which also serves a host word by word.
+    """AXI4 subordinate, which also serves a host word by word.
 
     A beat a cycle in each direction; one burst after the other. Bursts are of whole words, do not
     wrap, and those that begin behind the end are answered with SLVERR. The host is served between
@@ -34,6 +31,8 @@ class OnChipMemory(wiring.Component):
         Cycles of a read, at least 1: registers for the columns of UltraRAM.
     style : str
         What it is made of, as synthesis calls it: ``"ultra"`` or ``"block"``.
+    port : int
+        Bits of a word, and of a beat.
 
     Members
     -------
@@ -43,25 +42,27 @@ class OnChipMemory(wiring.Component):
         What was read; it must be taken at once.
     """
 
-    def __init__(self, address_bits, latency=4, style="ultra"):
+    def __init__(self, address_bits, latency=4, style="ultra", port=8 * BUS):
         if address_bits not in range(12, 33):
             raise ValueError(f"Address bits must be within range(12, 33), not {address_bits!r}")
         self.address_bits, self.latency, self.style = address_bits, latency, style
+        self.port = port
         super().__init__({
-            **{name: member.flip() for name, member in AXI.items()},
+            **{name: member.flip() for name, member in axi_pins(port).items()},
             "window": In(stream.Signature(WindowRequest)), "o": Out(stream.Signature(32)),
         })
 
     def elaborate(self, platform):
         m = Module()
-        bits = self.address_bits - 6
+        low = beat_bits(self.port)
+        bits, size = self.address_bits - low, self.port // 8
         # What AXI reads while it writes may be either.
         m.submodules.memory = memory = Memory(
-            shape=8 * WORD, depth=1 << bits, init=[],
+            shape=self.port, depth=1 << bits, init=[],
             attrs={"ram_style": self.style, "no_rw_check": 1})
         read, write = memory.read_port(), memory.write_port(granularity=8)
         host = self.window.p
-        lane = host.word[:4]
+        lane = host.word[:low - 2]
 
         # Reads: a burst's beats are asked for while the queue has room for all under way.
         room = Signal(range(17), init=16)
@@ -70,10 +71,10 @@ class OnChipMemory(wiring.Component):
         host_read = self.window.valid & ~host.write & ~asked
         m.d.comb += [
             asked.eq((left != 0) & (room != 0)), self.arready.eq(left == 0),
-            read.addr.eq(Mux(asked, address, host.word[4:])), read.en.eq(1),
+            read.addr.eq(Mux(asked, address, host.word[low - 2:])), read.en.eq(1),
         ]
         with m.If(self.arvalid & self.arready):
-            m.d.sync += [address.eq(self.araddr[6:]), left.eq(self.arlen + 1),
+            m.d.sync += [address.eq(self.araddr[low:]), left.eq(self.arlen + 1),
                          outside.eq(self.araddr[self.address_bits:].any())]
         with m.If(asked):
             m.d.sync += [address.eq(address + 1), left.eq(left - 1)]
@@ -86,9 +87,9 @@ class OnChipMemory(wiring.Component):
             tag_before, tag = tag, Signal(len(tag), name=f"tag_{stage}")
             m.d.sync += tag.eq(tag_before)
             if stage:
-                value_before, value = value, Signal(8 * WORD, name=f"value_{stage}")
+                value_before, value = value, Signal(self.port, name=f"value_{stage}")
                 m.d.sync += value.eq(value_before)
-        m.submodules.queue = queue = fifo.SyncFIFOBuffered(width=8 * WORD + 2, depth=16)
+        m.submodules.queue = queue = fifo.SyncFIFOBuffered(width=self.port + 2, depth=16)
         m.d.comb += [
             queue.w_data.eq(Cat(value, tag[1:3])), queue.w_en.eq(tag[0]),
             Cat(self.rdata, self.rlast, self.rresp[1]).eq(queue.r_data),
@@ -102,16 +103,16 @@ class OnChipMemory(wiring.Component):
         host_write = self.window.valid & host.write & ~taken
         m.d.comb += [
             self.awready.eq(~open_ & ~self.bvalid), self.wready.eq(open_),
-            write.addr.eq(Mux(taken, into, host.word[4:])),
-            write.data.eq(Mux(taken, self.wdata, host.data.replicate(WORD // 4))),
+            write.addr.eq(Mux(taken, into, host.word[low - 2:])),
+            write.data.eq(Mux(taken, self.wdata, host.data.replicate(size // 4))),
             self.window.ready.eq(host_read | host_write),
         ]
         with m.If(taken):
-            m.d.comb += write.en.eq(self.wstrb & (~beyond).replicate(WORD))
+            m.d.comb += write.en.eq(self.wstrb & (~beyond).replicate(size))
         with m.Elif(host_write):
-            m.d.comb += write.en.eq(Const(0xF, WORD) << (lane << 2))
+            m.d.comb += write.en.eq(Const(0xF, size) << (lane << 2))
         with m.If(self.awvalid & self.awready):
-            m.d.sync += [into.eq(self.awaddr[6:]), open_.eq(1),
+            m.d.sync += [into.eq(self.awaddr[low:]), open_.eq(1),
                          beyond.eq(self.awaddr[self.address_bits:].any())]
         with m.If(self.bready):
             m.d.sync += self.bvalid.eq(0)

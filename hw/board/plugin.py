@@ -5,7 +5,7 @@ from amaranth import *
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..card.card import AXI
+from ..card.card import axi_pins
 from ..card.control import AXI_LITE
 from .kernel import Kernel
 from .memory import OnChipMemory
@@ -88,7 +88,7 @@ class Plugin(wiring.Component):
             if name != "wstrb":
                 inner, outer = getattr(space, name), getattr(self, f"s_axil_{name}")
                 m.d.comb += inner.eq(outer) if member.flow == In else outer.eq(inner)
-        for name, member in AXI.items():
+        for name, member in axi_pins(self.config.port).items():
             ours, its = getattr(kernel, f"m_axi_gmem_{name}"), getattr(memory, name)
             m.d.comb += its.eq(ours) if member.flow == Out else ours.eq(its)
         wiring.connect(m, space.window, memory.window)

@@ -9,8 +9,9 @@ from ..stream.arbiter import Arbiter
 from ..stream.unpacker import Unpacker
 from . import registers
 from .activity import Activity
+from .blocks import BlockWriter
 from .completion import Completer
-from .config import CardConfig
+from .config import CardConfig, beat_bits
 from .control import AXI_LITE, Control
 from .dispatch import Dispatcher
 from .image_lane import ImageLane
@@ -21,26 +22,28 @@ from .text_lane import TextLane
 from .write_dma import WriteBeat, WriteDma
 
 
-__all__ = ["AXI", "card_pins", "Card"]
-
-
-#: Names and members of the AXI4 manager.
-AXI = {
-    "arvalid": Out(1), "arready": In(1), "araddr": Out(64), "arlen": Out(8), "arsize": Out(3),
-    "arburst": Out(2), "arid": Out(1), "arcache": Out(4), "arprot": Out(3), "arlock": Out(1),
-    "arqos": Out(4),
-    "rvalid": In(1), "rready": Out(1), "rdata": In(512), "rid": In(1), "rresp": In(2),
-    "rlast": In(1),
-    "awvalid": Out(1), "awready": In(1), "awaddr": Out(64), "awlen": Out(8), "awsize": Out(3),
-    "awburst": Out(2), "awid": Out(1), "awcache": Out(4), "awprot": Out(3), "awlock": Out(1),
-    "awqos": Out(4),
-    "wvalid": Out(1), "wready": In(1), "wdata": Out(512), "wstrb": Out(64), "wlast": Out(1),
-    "bvalid": In(1), "bready": Out(1), "bid": In(1), "bresp": In(2),
-}
+__all__ = ["axi_pins", "card_pins", "Card"]
 
 
 #: Kinds of lanes, each in a clock domain of its own.
 FAMILIES = "image", "text"
+
+
+def axi_pins(port):
+    """Names and members of an AXI4 manager, ``port`` bits a beat."""
+    return {
+        "arvalid": Out(1), "arready": In(1), "araddr": Out(64), "arlen": Out(8), "arsize": Out(3),
+        "arburst": Out(2), "arid": Out(1), "arcache": Out(4), "arprot": Out(3), "arlock": Out(1),
+        "arqos": Out(4),
+        "rvalid": In(1), "rready": Out(1), "rdata": In(port), "rid": In(1), "rresp": In(2),
+        "rlast": In(1),
+        "awvalid": Out(1), "awready": In(1), "awaddr": Out(64), "awlen": Out(8), "awsize": Out(3),
+        "awburst": Out(2), "awid": Out(1), "awcache": Out(4), "awprot": Out(3), "awlock": Out(1),
+        "awqos": Out(4),
+        "wvalid": Out(1), "wready": In(1), "wdata": Out(port), "wstrb": Out(port // 8),
+        "wlast": Out(1),
+        "bvalid": In(1), "bready": Out(1), "bid": In(1), "bresp": In(2),
+    }
 
 
 def card_pins(config):
@@ -50,7 +53,7 @@ def card_pins(config):
         **{f"{family}_{name}": member for family in FAMILIES if config.gated
            for name, member in (("clk", In(1)), ("wanted", Out(1)))},
         **{f"s_axi_control_{name}": member for name, member in AXI_LITE.items()},
-        **{f"m_axi_gmem_{name}": member for name, member in AXI.items()},
+        **{f"m_axi_gmem_{name}": member for name, member in axi_pins(config.port).items()},
         **(network_pins(config.wire) if config.wire else {}),
         **{f"m_axi_lite_{name}": member.flip() for name, member in AXI_LITE.items()
            if config.remote},
@@ -58,7 +61,7 @@ def card_pins(config):
 
 
 class Card(wiring.Component):
-    """Image and text lanes behind ``ap_ctrl_hs`` registers and a 512-bit memory port.
+    """Image and text lanes behind ``ap_ctrl_hs`` registers and a memory port.
 
     Ports are those of a Vitis RTL kernel (UG1393, "RTL Kernel Interface Requirements").
 
@@ -110,13 +113,13 @@ class Card(wiring.Component):
         m.submodules.dispatcher = dispatcher = Dispatcher(config)
         wired, remote = bool(config.wire), None
         if config.remote:
-            m.submodules.remote = remote = RemoteLane()
+            m.submodules.remote = remote = RemoteLane(config.port)
             lanes.append(remote)
         m.submodules.completer = completer = Completer(1 + len(lanes) + wired, network=wired)
         m.submodules.reads = reads = ReadDma(
             2 + len(images) * config.contexts + len(texts) + wired + config.remote,
-            config.prefetch)
-        m.submodules.writes = writes = WriteDma()
+            config.prefetch, config.port)
+        m.submodules.writes = writes = WriteDma(config.port)
         for family, members in zip(FAMILIES, (images, texts)):
             self._clock(m, family, members)
             for n, lane in enumerate(members):
@@ -187,7 +190,7 @@ class Card(wiring.Component):
         ]
         for c in range(self.config.contexts):
             request, beats = next(clients)
-            m.submodules[f"unpacker_{n}_{c}"] = unpacker = Unpacker()
+            m.submodules[f"unpacker_{n}_{c}"] = unpacker = Unpacker(self.config.port)
             mine = job.valid & job.ready & (job.p.context == c)
             m.d.comb += [
                 request.valid.eq(mine), request.payload.eq(dispatcher.payload),
@@ -201,7 +204,7 @@ class Card(wiring.Component):
     def _text_payloads(self, m, n, lane, dispatcher, request, beats):
         """One client, which reads ahead: lengths wait for the unpacker."""
         job = dispatcher.o_text[n]
-        m.submodules[f"text_unpacker_{n}"] = unpacker = Unpacker()
+        m.submodules[f"text_unpacker_{n}"] = unpacker = Unpacker(self.config.port)
         m.submodules[f"text_lengths_{n}"] = lengths = fifo.SyncFIFOBuffered(
             width=32, depth=lane.DEPTH)
         able = request.ready & lengths.w_rdy
@@ -288,30 +291,39 @@ class Card(wiring.Component):
         of a row nor a packet is interrupted."""
         packets = network.o_write if network else ()
         m.submodules.arbiter = arbiter = Arbiter(
-            WriteBeat, 1 + len(images) + len(others) + len(packets))
+            WriteBeat(self.config.port), 1 + len(images) + len(others) + len(packets))
         sources = iter(arbiter.i)
-        wiring.connect(m, completer.o, next(sources))
+        wiring.connect(m, self._beats(m, "completions", completer.o), next(sources))
         for lane in images:
             into = next(sources)
             m.d.comb += [
                 into.valid.eq(lane.o.valid), lane.o.ready.eq(into.ready),
                 *(into.p[name].eq(lane.o.p[name]) for name in into.p.shape().members),
             ]
-        for lane in others:
-            wiring.connect(m, lane.o, next(sources))
+        for n, lane in enumerate(others):
+            wiring.connect(m, self._beats(m, f"blocks_{n}", lane.o), next(sources))
         for write in packets:
             wiring.connect(m, write, next(sources))
         wiring.connect(m, arbiter.o, writes.i)
 
+    def _beats(self, m, name, blocks):
+        """Beats as wide as the memory port, of blocks if they are not."""
+        if len(blocks.p.data) == self.config.port:
+            return blocks
+        m.submodules[name] = writer = BlockWriter(self.config.port)
+        wiring.connect(m, blocks, writer.i)
+        return writer.o
+
     def _memory(self, m, reads, writes):
         """DMA to pins."""
+        bits = beat_bits(self.config.port)
         for prefix, source in (("ar", reads.ar), ("aw", writes.aw)):
             pins = {name: getattr(self, f"m_axi_gmem_{prefix}{name}")
                     for name in ("valid", "ready", "addr", "len", "size", "burst", "cache")}
             m.d.comb += [
                 pins["valid"].eq(source.valid), source.ready.eq(pins["ready"]),
-                pins["addr"].eq(Cat(C(0, 6), source.p.address)),
-                pins["len"].eq(source.p.beats - 1), pins["size"].eq(6), pins["burst"].eq(1),
+                pins["addr"].eq(Cat(C(0, bits), source.p.address)),
+                pins["len"].eq(source.p.beats - 1), pins["size"].eq(bits), pins["burst"].eq(1),
                 pins["cache"].eq(0b0011),
             ]
         m.d.comb += [

@@ -5,6 +5,7 @@ from amaranth import *
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from .config import BUS
 from .jobs import COMPLETION
 from .write_dma import WriteBeat
 
@@ -36,9 +37,10 @@ class Completer(wiring.Component):
     begin, batch, address, count
         Strobe: a batch of ``count`` jobs begins; completions go to that beat address.
     i : :py:`In(stream.Signature(Completion)).array(sources)`
-    o : :py:`Out(stream.Signature(WriteBeat))`
+    o : :py:`Out(stream.Signature(WriteBeat(512)))`
     o_network : :py:`Out(stream.Signature(Completion))`
         Those of the network, if there is one, as they are.
+        Blocks.
     sent, answered : :py:`In(32)`
         Of :class:`.write_dma.WriteDma`, into which ``o`` goes at once.
     active : :py:`Out(2)`
@@ -54,7 +56,7 @@ class Completer(wiring.Component):
         super().__init__({
             "begin": In(1), "batch": In(1), "address": In(58), "count": In(32),
             "i": In(stream.Signature(Completion)).array(sources),
-            "o": Out(stream.Signature(WriteBeat)), "sent": In(32), "answered": In(32),
+            "o": Out(stream.Signature(WriteBeat(8 * BUS))), "sent": In(32), "answered": In(32),
             "active": Out(2), "done": Out(1), "completed": Out(1), "status": Out(4),
             **({"o_network": Out(stream.Signature(Completion))} if network else {}),
         })
@@ -95,7 +97,7 @@ class Completer(wiring.Component):
             with m.If(left[batch] == 1):
                 m.d.sync += [written.bit_select(batch, 1).eq(1), marks[batch].eq(self.sent + 1)]
         with m.If(self.completed & mine):
-            record = Signal(512)
+            record = Signal(8 * BUS)
             for name, field in COMPLETION.view(record).items():
                 if name in c.shape().members:
                     m.d.comb += field.eq(c[name])

@@ -7,11 +7,20 @@ from ..text.tables import EntryBits, feature_limit
 from ..text.vocabulary import Geometry
 
 
-__all__ = ["BUS", "CardConfig", "CONFIGS"]
+__all__ = ["BUS", "PORTS", "beat_bits", "CardConfig", "CONFIGS"]
 
 
-#: Bytes of one beat of the memory port.
+#: Bytes of a block of memory: jobs, records and buffers are of blocks. A beat of a memory port of
+#: 512 bits is one.
 BUS = 64
+
+#: Bits of a memory port.
+PORTS = 64, 512
+
+
+def beat_bits(port):
+    """Bits of the address of a byte in a beat of ``port`` bits."""
+    return (port // 8).bit_length() - 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +52,8 @@ class CardConfig:
         Bits of the wider operand of the part's multipliers: 18 on an ECP5, 27 on UltraScale+.
     pace : int
         Cycles in which an engine takes a tap of 8 pixels: 1, or 2 with half the multipliers.
+    port : int
+        Bits of the memory port: 64 or 512, not fewer than ``wire``.
     prefetch : int
         Beats of memory held for each of those who read it, at least 8: as many as it is late.
     recipes : int
@@ -81,6 +92,7 @@ class CardConfig:
     engines: int = 2
     multiplier: int = 27
     pace: int = 1
+    port: int = 512
     prefetch: int = 32
     recipes: int = 8
     image_lanes: int = 1
@@ -107,6 +119,8 @@ class CardConfig:
             raise ValueError(f"Text lanes must be within range(17), not {self.text_lanes!r}")
         if self.wire not in (0, 64, 512):
             raise ValueError(f"Wire must be 0, 64 or 512, not {self.wire!r}")
+        if self.port not in PORTS or self.port < self.wire:
+            raise ValueError(f"Port must be 64 or 512, and not less than wire, not {self.port!r}")
         if self.remote not in ((False, True) if self.wire else (False,)):
             raise ValueError(f"Remote must be {'a bool' if self.wire else 'False without a wire'}, "
                              f"not {self.remote!r}")

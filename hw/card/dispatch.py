@@ -7,8 +7,9 @@ from amaranth.lib.wiring import In, Out
 
 from ..status import Detail, Status
 from ..tensor.layout import TableWrite
+from .blocks import BlockReader
 from .completion import NETWORK, Completion
-from .config import BUS
+from .config import BUS, beat_bits
 from .image_lane import ImageJob
 from .jobs import JOB, RECIPE_BYTES, TABLE_RECORD_BYTES, Kind
 from .read_dma import ReadBeat, ReadRequest
@@ -57,13 +58,13 @@ class Dispatcher(wiring.Component):
         super().__init__({
             "start": In(1), "jobs": In(64), "count": In(32), "ready": Out(1),
             "active": In(2), "begin": Out(1), "batch": Out(1),
-            "request": Out(stream.Signature(ReadRequest)).array(2),
-            "i": In(stream.Signature(ReadBeat)).array(2),
+            "request": Out(stream.Signature(ReadRequest(config.port))).array(2),
+            "i": In(stream.Signature(ReadBeat(config.port))).array(2),
             "idle": In(config.contexts).array(config.image_lanes),
             "text_idle": In(config.text_lanes),
             "o_image": Out(stream.Signature(ImageJob(config))).array(config.image_lanes),
             "o_text": Out(stream.Signature(TextJob)).array(config.text_lanes),
-            "payload": Out(ReadRequest), "length": Out(32),
+            "payload": Out(ReadRequest(config.port)), "length": Out(32),
             "write": Out(TableWrite(config.recipes)), "write_valid": Out(1),
             "text_write": Out(TextTableWrite), "text_write_valid": Out(1),
             "o": Out(stream.Signature(Completion)),
@@ -72,23 +73,28 @@ class Dispatcher(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.recipes = recipes = Recipes(self.config.recipes)
+        port = self.config.port
+        size, shift = port // 8, beat_bits(BUS * 8) - beat_bits(port)
+        self._jobs = self._gathered(m, "jobs", self.i[0], 8 * BUS)
+        width = max(port, 8 * TABLE_RECORD_BYTES)
+        m.submodules.recipes = recipes = Recipes(self.config.recipes, width)
         beat, error = Signal(8 * BUS), Signal()
         source, network, job_batch = Signal(range(3)), Signal(), Signal(2)
         job = {name: Signal(len(field), name=f"job_{name}")
                for name, field in JOB.view(beat).items()}
         m.d.comb += [job[name].eq(field) for name, field in JOB.view(beat).items()]
-        wiring.connect(m, wiring.flipped(self.i[1]), recipes.i)
+        wiring.connect(m, self._gathered(m, "recipe", self.i[1], width), recipes.i)
         m.d.comb += [
             recipes.number.eq(job["recipe"]), recipes.kind.eq(job["kind"]),
             recipes.length.eq(job["length"]),
             self.write.eq(recipes.write), self.write_valid.eq(recipes.write_valid),
             self.text_write.eq(recipes.text_write),
             self.text_write_valid.eq(recipes.text_write_valid),
-            self.payload.address.eq(job["payload"][6:]),
-            self.payload.beats.eq((job["length"] + (BUS - 1)) >> 6),
+            self.payload.address.eq(Cat(C(0, shift), job["payload"][6:])),
+            self.payload.beats.eq((job["length"] + (size - 1)) >> beat_bits(port)),
             self.length.eq(job["length"]),
-            self.request[0].p.address.eq(self.jobs[6:]), self.request[0].p.beats.eq(self.count),
+            self.request[0].p.address.eq(Cat(C(0, shift), self.jobs[6:])),
+            self.request[0].p.beats.eq(Cat(C(0, shift), self.count)),
             self.request[1].payload.eq(self.payload),
             network.eq(source != 0), job_batch.eq(Mux(network, NETWORK, self.batch)),
             self.o.p.batch.eq(job_batch), self.o.p.request.eq(job["request"]),
@@ -119,8 +125,8 @@ class Dispatcher(wiring.Component):
                     m.d.sync += source.eq(pick)
                     m.next = "Check"
                 with m.If(wants.any() & (pick == 0)):
-                    m.d.comb += self.i[0].ready.eq(1)
-                    m.d.sync += [beat.eq(self.i[0].p.data), error.eq(self.i[0].p.error),
+                    m.d.comb += self._jobs.ready.eq(1)
+                    m.d.sync += [beat.eq(self._jobs.p.data), error.eq(self._jobs.p.error),
                                  left.eq(left - 1)]
                 for number, job_in in enumerate(self.i_job if self.config.wire else (), 1):
                     with m.If(wants.any() & (pick == number)):
@@ -154,6 +160,14 @@ class Dispatcher(wiring.Component):
                     m.next = "Next"
         return m
 
+    def _gathered(self, m, name, beats, width):
+        """A client of the read DMA with beats of ``width`` bits, connected to be taken from."""
+        if width == self.config.port:
+            return wiring.flipped(beats)
+        m.submodules[name] = reader = BlockReader(self.config.port, width)
+        wiring.connect(m, wiring.flipped(beats), reader.i)
+        return reader.o
+
     def _sources(self, m, latest, left):
         """Who has a job, and whose turn it is: 0 the batch, 1 and 2 the network.
 
@@ -161,13 +175,13 @@ class Dispatcher(wiring.Component):
         up the others.
         """
         wants, pick = Signal(3), Signal(range(3))
-        m.d.comb += wants[0].eq(left & self.i[0].valid)
+        m.d.comb += wants[0].eq(left & self._jobs.valid)
         if self.config.wire:
-            kind = JOB.view(self.i[0].p.data)["kind"]
+            kind = JOB.view(self._jobs.p.data)["kind"]
             rooms = [Cat(idle.any() for idle in self.idle).any(),
                      self._text_room if self.config.text_lanes else C(1, 1)]
             m.d.comb += [
-                wants[0].eq(left & self.i[0].valid & ~((kind == Kind.IMAGE) & ~rooms[0])
+                wants[0].eq(left & self._jobs.valid & ~((kind == Kind.IMAGE) & ~rooms[0])
                             & ~((kind == Kind.TEXT) & ~rooms[1])),
                 *(wants[n].eq(i.valid & room)
                   for n, (i, room) in enumerate(zip(self.i_job, rooms), 1)),

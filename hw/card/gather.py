@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 from ..status import Detail, Status
 from ..stream.fifo import Fifo
 from ..wire.layout import Peer, Segment
-from .config import BUS
+from .config import BUS, beat_bits
 from .slots import fifo_depth
 from .write_dma import WriteBeat
 
@@ -37,21 +37,23 @@ class Gather(wiring.Component):
     Parameters
     ----------
     queues, slots : int
+    port : int
+        Bits of a beat of memory.
     bursts : bool
         A packet is one burst, else each beat. For beats that come one behind the other.
 
     Members
     -------
-    i : :py:`In(stream.Signature(Segment(512, queues)))`
+    i : :py:`In(stream.Signature(Segment(port, queues)))`
     messages, message_beats : :py:`In(...)`
-        Beat address of slot 0, and beats of each.
+        Number of the block of memory at which slot 0 begins, and blocks of each.
     slot : :py:`In(stream.Signature(range(slots + 1)))`
         Free slots.
     spare : :py:`In(1)`
         The spare one, number ``slots``, is free.
     take_spare : :py:`Out(1)`
         Strobe: it is not any more.
-    o_write : :py:`Out(stream.Signature(WriteBeat))`
+    o_write : :py:`Out(stream.Signature(WriteBeat(port)))`
     sent, answered : :py:`In(32)`
         Of :class:`.write_dma.WriteDma`, into which ``o_write`` goes at once.
     o : :py:`Out(stream.Signature(Arrival(queues, slots)))`
@@ -60,13 +62,13 @@ class Gather(wiring.Component):
         Strobes: a message is complete; one had no slot.
     """
 
-    def __init__(self, queues, slots, *, bursts=True):
-        self.queues, self.slots, self.bursts = queues, slots, bursts
+    def __init__(self, queues, slots, *, port=8 * BUS, bursts=True):
+        self.queues, self.slots, self.port, self.bursts = queues, slots, port, bursts
         super().__init__({
-            "i": In(stream.Signature(Segment(8 * BUS, queues))),
+            "i": In(stream.Signature(Segment(port, queues))),
             "messages": In(58), "message_beats": In(26),
             "slot": In(stream.Signature(range(slots + 1))), "spare": In(1), "take_spare": Out(1),
-            "o_write": Out(stream.Signature(WriteBeat)), "sent": In(32), "answered": In(32),
+            "o_write": Out(stream.Signature(WriteBeat(port))), "sent": In(32), "answered": In(32),
             "o": Out(stream.Signature(Arrival(queues, slots))),
             "whole": Out(1), "refused": Out(1),
         })
@@ -74,18 +76,21 @@ class Gather(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         # What a beat becomes on its way: it is placed, multiplied, and written.
+        size, shift = self.port // 8, beat_bits(8 * BUS) - beat_bits(self.port)
+        self._room = Cat(C(0, shift), self.message_beats)   # beats of a slot
         step = data.StructLayout({
-            "valid": 1, "write": 1, "data": 8 * BUS, "count": range(BUS + 1), "close": 1,
-            "ends": 1, "offset": 26, "dropped": 1, "arrival": self.o.payload.shape()})
+            "valid": 1, "write": 1, "data": self.port, "count": range(size + 1), "close": 1,
+            "ends": 1, "offset": len(self._room), "dropped": 1, "arrival": self.o.payload.shape()})
         placed, multiplied, final = (Signal(step, name=name) for name in (
             "placed", "multiplied", "final"))
-        base, address = Signal(58), Signal(58)
+        base, address = Signal(58), Signal.like(self.o_write.p.address)
         go = Signal()
         self._place(m, go, placed)
         with m.If(go):
             m.d.sync += [
                 multiplied.eq(placed), base.eq(placed.arrival.slot * self.message_beats),
-                final.eq(multiplied), address.eq(self.messages + base + multiplied.offset),
+                final.eq(multiplied),
+                address.eq(Cat(C(0, shift), self.messages + base) + multiplied.offset),
             ]
 
         # The last step: a beat to memory, a record, or both, or nothing.
@@ -98,7 +103,7 @@ class Gather(wiring.Component):
             able.eq(~answer | arrivals.i.ready),
             self.o_write.valid.eq(final.valid & final.write & able),
             self.o_write.p.address.eq(address), self.o_write.p.data.eq(final.data),
-            self.o_write.p.strobe.eq(Cat(final.count > n for n in range(BUS))),
+            self.o_write.p.strobe.eq(Cat(final.count > n for n in range(size))),
             self.o_write.p.last.eq(final.close),
             leaves.eq(final.valid & able & (~final.write | self.o_write.ready)),
             go.eq(~final.valid | leaves),
@@ -120,17 +125,17 @@ class Gather(wiring.Component):
     def _place(self, m, go, placed):
         """Where a beat goes: what is known of its message is kept for each queue."""
         known = data.StructLayout({
-            "slot": range(self.slots + 1), "offset": 26, "dropped": 1, "over": 1, "peer": Peer})
+            "slot": range(self.slots + 1), "offset": len(self._room), "dropped": 1, "over": 1, "peer": Peer})
         m.submodules.known = cells = memory.Memory(shape=known, depth=self.queues, init=[])
         read, write = cells.read_port(domain="comb"), cells.write_port()
         i, old, new = self.i.p, read.data, write.data
-        offset, over, fits = Signal(26), Signal(), Signal()
+        offset, over, fits = Signal.like(old.offset), Signal(), Signal()
         taken = Signal()
         m.d.comb += [
             self.i.ready.eq(go), taken.eq(self.i.valid & go),
             self.slot.ready.eq(taken & i.first),
             read.addr.eq(i.queue), write.addr.eq(i.queue), write.en.eq(taken),
-            offset.eq(Mux(i.first, 0, old.offset)), fits.eq(offset < self.message_beats),
+            offset.eq(Mux(i.first, 0, old.offset)), fits.eq(offset < self._room),
             over.eq((~i.first & old.over) | (~fits & (i.count != 0))),
             new.slot.eq(Mux(i.first, self.slot.payload, old.slot)), new.offset.eq(offset + 1),
             new.dropped.eq(Mux(i.first, ~self.slot.valid, old.dropped)), new.over.eq(over),
@@ -144,10 +149,10 @@ class Gather(wiring.Component):
                 placed.data.eq(i.data), placed.count.eq(i.count), placed.offset.eq(offset),
                 # The last beat that fits closes the burst, whatever follows.
                 placed.close.eq(C(not self.bursts, 1) | i.end | (
-                    offset + 1 == self.message_beats)),
+                    offset + 1 == self._room)),
                 placed.ends.eq(i.last), placed.dropped.eq(new.dropped),
                 arrival.slot.eq(new.slot), arrival.queue.eq(i.queue),
-                arrival.length.eq((offset << 6) + i.count), arrival.peer.eq(new.peer),
+                arrival.length.eq((offset << beat_bits(self.port)) + i.count), arrival.peer.eq(new.peer),
                 arrival.has_immediate.eq(i.has_immediate & ~i.lost),
                 arrival.immediate.eq(Mux(i.has_immediate & ~i.lost, i.immediate, 0)),
                 arrival.status.eq(Status.OK), arrival.detail.eq(Detail.NONE),

@@ -58,7 +58,7 @@ class ImageLane(wiring.Component):
         There is something to do, or in a moment there will be nothing more.
     write, write_valid
         See :class:`..tensor.tables.Tables`.
-    o : :py:`Out(stream.Signature(RowBeat(contexts)))`
+    o : :py:`Out(stream.Signature(RowBeat(contexts, port)))`
         If there are other image lanes, without pauses up to ``last``.
     o_completion : :py:`Out(stream.Signature(Completion))`
         Offered when the job's last beat has been taken.
@@ -74,7 +74,7 @@ class ImageLane(wiring.Component):
             "i": In(stream.Signature(PayloadWord)).array(n),
             "fault": In(n), "idle": Out(n), "active": Out(1),
             "write": In(TableWrite(config.recipes)), "write_valid": In(1),
-            "o": Out(stream.Signature(RowBeat(n))),
+            "o": Out(stream.Signature(RowBeat(n, config.port))),
             "o_completion": Out(stream.Signature(Completion)),
             "symbol": Out(1), "starved": Out(1), "stalled": Out(1), "pixel_word": Out(1),
         })
@@ -88,7 +88,7 @@ class ImageLane(wiring.Component):
         m.submodules.resize = resize = Resize(n, **self.config.resize)
         m.submodules.plan = plan = Plan(resize.geometry)
         m.submodules.tables = tables = Tables(n, self.config.recipes)
-        m.submodules.packer = packer = RowPacker(n)
+        m.submodules.packer = packer = RowPacker(n, self.config.port)
 
         self._jobs = [Signal(ImageJob(self.config), name=f"job_{c}") for c in range(n)]
         # Of each context: there is a job; it is given as pixels; its size is with the planner; it
@@ -265,7 +265,7 @@ class ImageLane(wiring.Component):
         wiring.connect(m, resize.o, tables.i)
         wiring.connect(m, tables.o, packer.i)
         if self.config.image_lanes > 1:
-            m.submodules.queue = queue = RowQueue(self.config.contexts)
+            m.submodules.queue = queue = RowQueue(self.config.contexts, self.config.port)
             wiring.connect(m, packer.o, queue.i)
             wiring.connect(m, queue.o, wiring.flipped(self.o))
         else:

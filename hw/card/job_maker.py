@@ -29,7 +29,8 @@ class JobMaker(wiring.Component):
     -------
     i : :py:`In(stream.Signature(Task(slots)))`
     messages, message_beats, results, result_beats : :py:`In(...)`
-        Beat address of slot 0, and beats of each, of payloads and of records with their results.
+        Number of the block of memory at which slot 0 begins, and blocks of each, of payloads and of
+        records with their results.
     o : :py:`Out(stream.Signature(512))`
         A :data:`.jobs.JOB`.
     """

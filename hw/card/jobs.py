@@ -41,7 +41,7 @@ class TextTable(enum.IntEnum):
 
 
 class Record:
-    """Fields of one beat of memory, in order, without gaps but those named.
+    """Fields of one block of memory, in order, without gaps but those named.
 
     Parameters
     ----------
@@ -85,10 +85,13 @@ class Record:
         return {name: int.from_bytes(record[offset:offset + size], "little")
                 for name, (offset, size) in self.fields.items()}
 
-    def view(self, beat):
-        """Fields of a record in hardware: slices of a 512-bit ``beat``."""
-        return {name: beat[8 * offset:8 * (offset + size)]
-                for name, (offset, size) in self.fields.items()}
+    def view(self, beat, number=0):
+        """Fields of a record in hardware: slices of ``beat``, of those that begin in the beat of
+        that ``number`` and width."""
+        before = number * len(beat) // 8
+        return {name: beat[8 * (offset - before):8 * (offset - before + size)]
+                for name, (offset, size) in self.fields.items()
+                if before <= offset < before + len(beat) // 8}
 
 
 #: A job. ``payload`` must be a multiple of 64, and so must ``result`` of a text. If ``height`` and

@@ -9,6 +9,7 @@ from ..wire.axis import FromAxi, ToAxi
 from ..wire.station import Station
 from . import registers
 from .completion import Completion
+from .blocks import BlockWriter
 from .config import BUS
 from .gate import Gate
 from .gather import Gather
@@ -57,7 +58,7 @@ class Network(wiring.Component):
         Of all others.
     i_completion : :py:`In(stream.Signature(Completion))`
         Of jobs and others, in any order.
-    o_write : :py:`Out(stream.Signature(WriteBeat)).array(2)`
+    o_write : :py:`Out(stream.Signature(WriteBeat(port))).array(2)`
     sent, answered : :py:`In(32)`
         Of :class:`.write_dma.WriteDma`, into which ``o_write`` goes at once.
     request, i_beats
@@ -76,28 +77,29 @@ class Network(wiring.Component):
             "o_job": Out(stream.Signature(8 * BUS)).array(2 + config.remote),
             "o_completion": Out(stream.Signature(Completion)),
             "i_completion": In(stream.Signature(Completion)),
-            "o_write": Out(stream.Signature(WriteBeat)).array(2),
+            "o_write": Out(stream.Signature(WriteBeat(config.port))).array(2),
             "sent": In(32), "answered": In(32),
-            "request": Out(stream.Signature(ReadRequest)),
-            "i_beats": In(stream.Signature(ReadBeat)),
+            "request": Out(stream.Signature(ReadRequest(config.port))),
+            "i_beats": In(stream.Signature(ReadBeat(config.port))),
             "whole": Out(1), "refused": Out(1),
         })
 
     def elaborate(self, platform):
         m = Module()
-        width, queues, slots = self.config.wire, self.config.queues, self.config.slots
+        width, port = self.config.wire, self.config.port
+        queues, slots = self.config.queues, self.config.slots
         m.submodules.station = station = Station(width, queues)
         m.submodules.table = table = QueueTable(queues)
         m.submodules.slots = free = Slots(slots)
-        m.submodules.gather = gather = Gather(queues, slots, bursts=width == 8 * BUS)
+        m.submodules.gather = gather = Gather(queues, slots, port=port, bursts=width == port)
         m.submodules.inbox = inbox = Inbox(queues, slots, remote=self.config.remote)
         m.submodules.recorder = recorder = Recorder(queues, slots)
-        m.submodules.outbox = outbox = Outbox(width, queues, slots)
+        m.submodules.outbox = outbox = Outbox(width, queues, slots, port=port)
         self._frames(m, station, table)
 
         # In
         segments = station.o_segment
-        if width != 8 * BUS:
+        if width != port:
             m.submodules.widener = widener = SegmentWidener(width, queues)
             wiring.connect(m, segments, widener.i)
             segments = widener.o
@@ -130,8 +132,14 @@ class Network(wiring.Component):
             free.post.eq(self.post), free.posted.eq(self.posted),
         ]
 
-        for part, write in zip((gather, recorder), self.o_write):
-            wiring.connect(m, part.o_write, wiring.flipped(write))
+        records = recorder.o_write
+        if port != 8 * BUS:
+            m.submodules.records = writer = BlockWriter(port)
+            wiring.connect(m, records, writer.i)
+            records = writer.o
+        for beats, write in zip((gather.o_write, records), self.o_write):
+            wiring.connect(m, beats, wiring.flipped(write))
+        for part in gather, recorder:
             m.d.comb += [part.sent.eq(self.sent), part.answered.eq(self.answered)]
         for part in gather, inbox:
             m.d.comb += [part.messages.eq(self.messages[6:]),

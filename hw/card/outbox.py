@@ -10,7 +10,7 @@ from ..stream.layout import Beat
 from ..stream.width import Narrower
 from ..wire.headers import ROCE_PORT
 from ..wire.layout import Message
-from .config import BUS
+from .config import BUS, beat_bits
 from .queue_table import Queue
 from .read_dma import ReadBeat, ReadRequest
 from .recorder import Response
@@ -29,6 +29,8 @@ class Outbox(wiring.Component):
     width : int
         Bits of the wire.
     queues, slots : int
+    port : int
+        Bits of a beat of memory.
 
     Members
     -------
@@ -36,7 +38,7 @@ class Outbox(wiring.Component):
     address, queue : :py:`Out(range(queues))`, :py:`In(Queue)`
         To a port of :class:`.queue_table.QueueTable`.
     results, result_beats : :py:`In(...)`
-        Beat address of the record of slot 0, and beats of each slot.
+        Number of the block of memory with the record of slot 0, and blocks of each slot.
     request, i_beats
         To a client of the read DMA.
     o_message, o_data
@@ -52,14 +54,14 @@ class Outbox(wiring.Component):
     #: Cycles from a slot's way into the FIFO to its way out.
     LATENCY = 3
 
-    def __init__(self, width, queues, slots):
-        self.width, self.queues, self.slots = width, queues, slots
+    def __init__(self, width, queues, slots, *, port=8 * BUS):
+        self.width, self.queues, self.slots, self.port = width, queues, slots, port
         super().__init__({
             "i": In(stream.Signature(Response(queues, slots))),
             "address": Out(range(queues)), "queue": In(Queue),
             "results": In(58), "result_beats": In(26),
-            "request": Out(stream.Signature(ReadRequest)),
-            "i_beats": In(stream.Signature(ReadBeat)),
+            "request": Out(stream.Signature(ReadRequest(port))),
+            "i_beats": In(stream.Signature(ReadBeat(port))),
             "o_message": Out(stream.Signature(Message(queues))),
             "o_data": Out(stream.Signature(width)),
             "o_received": Out(stream.Signature(range(slots + 1))), "arrived": Out(1),
@@ -76,6 +78,7 @@ class Outbox(wiring.Component):
         m.d.comb += self.arrived.eq(pushed[-1])
 
         response, queue = Signal(self.i.payload.shape()), Signal(Queue)
+        size, shift = self.port // 8, beat_bits(8 * BUS) - beat_bits(self.port)
         base = Signal(58)
         left = Signal(33)  # bytes
         beats = self._data(m)
@@ -83,12 +86,12 @@ class Outbox(wiring.Component):
         m.d.comb += [
             self.address.eq(self.i.p.queue), received.i.payload.eq(response.slot),
             self.o_free.payload.eq(response.slot),
-            self.request.p.beats.eq((left + (BUS - 1)) >> 6),
+            self.request.p.beats.eq((left + (size - 1)) >> beat_bits(self.port)),
             message.queue.eq(response.queue), message.queue_pair.eq(queue.queue_pair),
             message.length.eq(left), message.has_immediate.eq(response.has_immediate),
             message.immediate.eq(response.immediate), message.peer.eq(queue.peer),
-            beats.p.data.eq(self.i_beats.p.data), beats.p.last.eq(left <= BUS),
-            beats.p.count.eq(Mux(beats.p.last, left, BUS)),
+            beats.p.data.eq(self.i_beats.p.data), beats.p.last.eq(left <= size),
+            beats.p.count.eq(Mux(beats.p.last, left, size)),
         ]
         with m.If(queue.mode == Mode.REPLY):
             m.d.comb += [message.peer.eq(response.peer)]
@@ -114,7 +117,7 @@ class Outbox(wiring.Component):
                 with m.If(received.i.ready):
                     m.next = "Idle"
             with m.State("Place"):
-                m.d.sync += self.request.p.address.eq(self.results + base)
+                m.d.sync += self.request.p.address.eq(Cat(C(0, shift), self.results + base))
                 m.next = "Read"
             with m.State("Read"):
                 m.d.comb += self.request.valid.eq(1)
@@ -127,7 +130,7 @@ class Outbox(wiring.Component):
             with m.State("Data"):
                 m.d.comb += [beats.valid.eq(self.i_beats.valid), self.i_beats.ready.eq(beats.ready)]
                 with m.If(beats.valid & beats.ready):
-                    m.d.sync += left.eq(left - BUS)
+                    m.d.sync += left.eq(left - size)
                     with m.If(beats.p.last):
                         m.next = "Free"
             with m.State("Free"):
@@ -137,15 +140,15 @@ class Outbox(wiring.Component):
         return m
 
     def _data(self, m):
-        """Stream of beats of 64 bytes, which leave as wide as the wire."""
-        if self.width == 8 * BUS:
+        """Stream of beats of memory, which leave as wide as the wire."""
+        if self.width == self.port:
             beats = stream.Signature(Beat(self.width)).create()
             m.d.comb += [
                 self.o_data.valid.eq(beats.valid), self.o_data.payload.eq(beats.p.data),
                 beats.ready.eq(self.o_data.ready),
             ]
             return beats
-        m.submodules.narrower = narrower = Narrower(8 * BUS, self.width)
+        m.submodules.narrower = narrower = Narrower(self.port, self.width)
         m.d.comb += [
             self.o_data.valid.eq(narrower.o.valid), self.o_data.payload.eq(narrower.o.p.data),
             narrower.o.ready.eq(self.o_data.ready),

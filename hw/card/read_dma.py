@@ -6,15 +6,20 @@ from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from .config import beat_bits
+
 
 __all__ = ["ReadRequest", "ReadBeat", "ReadDma"]
 
 
-#: Consecutive beats of memory; the address counts beats.
-ReadRequest = data.StructLayout({"address": 58, "beats": 32})
+def ReadRequest(port):
+    """Consecutive beats of ``port`` bits; the address counts beats."""
+    return data.StructLayout({"address": 64 - beat_bits(port), "beats": 38 - beat_bits(port)})
 
-#: 64 bytes; ``error``: the memory did not answer.
-ReadBeat = data.StructLayout({"data": 512, "error": 1})
+
+def ReadBeat(port):
+    """``port`` bits of memory; ``error``: it did not answer."""
+    return data.StructLayout({"data": port, "error": 1})
 
 
 class ReadDma(wiring.Component):
@@ -29,12 +34,14 @@ class ReadDma(wiring.Component):
     clients : int
     depth : int
         Beats held for a client.
+    port : int
+        Bits of a beat.
 
     Members
     -------
-    request : :py:`In(stream.Signature(ReadRequest)).array(clients)`
+    request : :py:`In(stream.Signature(ReadRequest(port))).array(clients)`
         Accepted when the previous one of the client has been asked for.
-    o : :py:`Out(stream.Signature(ReadBeat)).array(clients)`
+    o : :py:`Out(stream.Signature(ReadBeat(port))).array(clients)`
     ar : :py:`Out(stream.Signature(...))`
         ``address`` in beats, ``beats``.
     r : :py:`In(stream.Signature(...))`
@@ -46,13 +53,15 @@ class ReadDma(wiring.Component):
     #: Bursts under way.
     BURSTS = 16
 
-    def __init__(self, clients, depth=32):
-        self.clients, self.depth = clients, depth
+    def __init__(self, clients, depth=32, port=512):
+        self.clients, self.depth, self.port = clients, depth, port
+        self.beat = ReadBeat(port)
+        address = ReadRequest(port).members["address"]
         super().__init__({
-            "request": In(stream.Signature(ReadRequest)).array(clients),
-            "o": Out(stream.Signature(ReadBeat)).array(clients),
-            "ar": Out(stream.Signature(data.StructLayout({"address": 58, "beats": 4}))),
-            "r": In(stream.Signature(data.StructLayout({"beat": ReadBeat, "last": 1}))),
+            "request": In(stream.Signature(ReadRequest(port))).array(clients),
+            "o": Out(stream.Signature(ReadBeat(port))).array(clients),
+            "ar": Out(stream.Signature(data.StructLayout({"address": address, "beats": 4}))),
+            "r": In(stream.Signature(data.StructLayout({"beat": self.beat, "last": 1}))),
         })
 
     def elaborate(self, platform):
@@ -67,13 +76,13 @@ class ReadDma(wiring.Component):
         chosen, go = Signal(), Signal()
         addresses, lengths = [], []
         for c in range(n):
-            address = Signal(58, name=f"address_{c}")
-            left = Signal(32, name=f"left_{c}")
+            address = Signal.like(self.ar.p.address, name=f"address_{c}")
+            left = Signal.like(self.request[c].p.beats, name=f"left_{c}")
             credit = Signal(range(self.depth + 1), init=self.depth, name=f"credit_{c}")
             room = Signal(self.BURST.bit_length(), name=f"room_{c}")
             length = Signal(self.BURST.bit_length(), name=f"length_{c}")
             m.submodules[f"queue_{c}"] = queue = fifo.SyncFIFOBuffered(
-                width=ReadBeat.size, depth=self.depth)
+                width=self.beat.size, depth=self.depth)
             mine = go & (turn == c)
             m.d.comb += [
                 room.eq(self.BURST - address[:align]),

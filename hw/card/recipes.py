@@ -7,8 +7,8 @@ from amaranth.lib.wiring import In, Out
 
 from ..image.layout import Recipe
 from ..tensor.layout import Elements, TableWrite
-from .jobs import RECIPE, TABLE_RECORD, TABLE_RECORD_BYTES, TEXT_RECIPE, Kind
 from .config import BUS
+from .jobs import RECIPE, TABLE_RECORD, TABLE_RECORD_BYTES, TEXT_RECIPE, Kind
 from .read_dma import ReadBeat
 
 
@@ -34,6 +34,8 @@ class Recipes(wiring.Component):
     ----------
     count : int
         Recipes of each family.
+    width : int
+        Bits of a beat: a record of tables, or more.
 
     Members
     -------
@@ -45,7 +47,7 @@ class Recipes(wiring.Component):
         Combinational. Not ``known``: none was loaded.
     begin, kind, length : :py:`In(...)`
         Strobe: a load of that kind begins, of ``length`` bytes, which are what the kind asks for.
-    i : :py:`In(stream.Signature(ReadBeat))`
+    i : :py:`In(stream.Signature(ReadBeat(width)))`
         Its payload.
     done, error : :py:`Out(1)`
         Strobe: the load is over; the memory did not answer for all of it, so a recipe is not known
@@ -56,14 +58,14 @@ class Recipes(wiring.Component):
         To the text lanes.
     """
 
-    def __init__(self, count):
-        self.count = count
+    def __init__(self, count, width=8 * BUS):
+        self.count, self.width = count, width
         super().__init__({
             "number": In(range(count)),
             "image": Out(Recipe), "elements": Out(Elements(count)), "image_known": Out(1),
             "text": Out(TextRecipe), "text_known": Out(1),
             "begin": In(1), "kind": In(8), "length": In(32),
-            "i": In(stream.Signature(ReadBeat)), "done": Out(1), "error": Out(1),
+            "i": In(stream.Signature(ReadBeat(width))), "done": Out(1), "error": Out(1),
             "write": Out(TableWrite(count)), "write_valid": Out(1),
             "text_write": Out(TextTableWrite), "text_write_valid": Out(1),
         })
@@ -84,7 +86,11 @@ class Recipes(wiring.Component):
 
         beat, left = self.i.p.data, Signal(32)     # records or elements
         element = Signal(range(3 * 256 + 1))
-        table = Signal(8 * BUS)
+        table = Signal(self.width)
+        # Beats of a recipe, records and elements in one.
+        beats, records, per_beat = (8 * BUS // self.width, self.width // (8 * TABLE_RECORD_BYTES),
+                                    self.width // 32)
+        index = Signal(range(max(2, beats)))
         m.d.comb += [
             self.write.recipe.eq(self.number), self.write.channel.eq(element[8:]),
             self.write.value.eq(element[:8]), self.write.element.eq(table[:32]),
@@ -95,7 +101,7 @@ class Recipes(wiring.Component):
 
         with m.FSM():
             with m.State("Idle"):
-                m.d.sync += element.eq(0)
+                m.d.sync += [element.eq(0), index.eq(0)]
                 with m.If(self.begin):
                     m.d.sync += [self.error.eq(0), left.eq(self.length // TABLE_RECORD_BYTES)]
                     with m.Switch(self.kind):
@@ -107,8 +113,13 @@ class Recipes(wiring.Component):
                             m.next = "Records"
             with m.State("Image recipe"):
                 m.d.comb += self.i.ready.eq(1)
+                # All of it is in its first beat.
                 field = RECIPE.view(beat)
                 with m.If(self.i.valid):
+                    m.d.sync += index.eq(index + 1)
+                    with m.If(index == beats - 1):
+                        m.next = "Elements"
+                with m.If(self.i.valid & (index == 0)):
                     m.d.sync += [
                         *(images[self.number][name].eq(field[name]) for name in (
                             "filter", "rule", "height", "width", "crop_height", "crop_width")),
@@ -118,7 +129,6 @@ class Recipes(wiring.Component):
                         elements[self.number].interleaved.eq(field["interleaved"] != 0),
                         elements[self.number].raw.eq(field["raw"] != 0),
                     ]
-                    m.next = "Elements"
             with m.State("Elements"):
                 m.d.sync += table.eq(beat)
                 with m.If(element == 3 * 256):
@@ -131,17 +141,20 @@ class Recipes(wiring.Component):
             with m.State("Element"):
                 m.d.comb += self.write_valid.eq(1)
                 m.d.sync += [table.eq(table >> 32), element.eq(element + 1)]
-                with m.If(element[:4] == 15):
+                with m.If(element % per_beat == per_beat - 1):
                     m.next = "Elements"
             with m.State("Text recipe"):
                 m.d.comb += self.i.ready.eq(1)
                 with m.If(self.i.valid):
-                    m.d.sync += [
-                        *(texts[self.number][name].eq(field)
-                          for name, field in TEXT_RECIPE.view(beat).items()),
-                        text_known.bit_select(self.number, 1).eq(~self.i.p.error),
-                    ]
-                    m.next = "Done"
+                    m.d.sync += index.eq(index + 1)
+                    for number in range(beats):
+                        with m.If(index == number):
+                            m.d.sync += [texts[self.number][name].eq(field) for name, field
+                                         in TEXT_RECIPE.view(beat, number).items()]
+                    with m.If(index == beats - 1):
+                        m.d.sync += text_known.bit_select(self.number, 1).eq(
+                            ~(self.error | self.i.p.error))
+                        m.next = "Done"
             with m.State("Records"):
                 m.d.sync += table.eq(beat)
                 with m.If(left == 0):
@@ -156,7 +169,7 @@ class Recipes(wiring.Component):
                              element.eq(element + 1)]
                 with m.If(left != 0):
                     m.d.sync += left.eq(left - 1)
-                with m.If(element[:2] == 3):
+                with m.If(element % records == records - 1):
                     m.next = "Records"
             with m.State("Done"):
                 m.d.comb += self.done.eq(1)

@@ -41,8 +41,8 @@ class Recorder(wiring.Component):
     i : :py:`In(stream.Signature(Completion))`
         ``request`` is the slot.
     results, result_beats : :py:`In(...)`
-        Beat address of the record of slot 0, and beats of each slot.
-    o_write : :py:`Out(stream.Signature(WriteBeat))`
+        Number of the block of memory with the record of slot 0, and blocks of each slot.
+    o_write : :py:`Out(stream.Signature(WriteBeat(512)))`
     sent, answered : :py:`In(32)`
         Of :class:`.write_dma.WriteDma`, into which ``o_write`` goes at once.
     o : :py:`Out(stream.Signature(Response(queues, slots)))`
@@ -54,7 +54,7 @@ class Recorder(wiring.Component):
         super().__init__({
             "note": In(Arrival(queues, slots)), "note_valid": In(1),
             "i": In(stream.Signature(Completion)), "results": In(58), "result_beats": In(26),
-            "o_write": Out(stream.Signature(WriteBeat)), "sent": In(32), "answered": In(32),
+            "o_write": Out(stream.Signature(WriteBeat(8 * BUS))), "sent": In(32), "answered": In(32),
             "o": Out(stream.Signature(Response(queues, slots))),
         })
 

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 from ..status import Detail, Status
 from .commands import COMMAND, REPEATS, Command
 from .completion import NETWORK, Completion
-from .config import BUS
+from .config import BUS, beat_bits
 from .control import AXI_LITE
 from .jobs import JOB
 from .lite import LiteManager
@@ -26,14 +26,19 @@ class RemoteLane(wiring.Component):
     is there before the next command is executed. Of a message that was executed before, by its
     number, nothing is written again; if it failed, it ends as it did then.
 
+    Parameters
+    ----------
+    port : int
+        Bits of a beat of memory.
+
     Members
     -------
     i_job : :py:`In(stream.Signature(512))`
         A :data:`.jobs.JOB` of the network, whose ``payload`` and ``result`` are multiples of 64.
     request, i_beats
         To a client of the read DMA.
-    o : :py:`Out(stream.Signature(WriteBeat))`
-        Bursts of one beat.
+    o : :py:`Out(stream.Signature(WriteBeat(port)))`
+        Bursts of one block.
     sent, answered : :py:`In(32)`
         Of :class:`.write_dma.WriteDma`, into which ``o`` goes at once.
     o_completion : :py:`Out(stream.Signature(Completion))`
@@ -42,12 +47,13 @@ class RemoteLane(wiring.Component):
         To the registers.
     """
 
-    def __init__(self):
+    def __init__(self, port=8 * BUS):
+        self.port = port
         super().__init__({
             "i_job": In(stream.Signature(8 * BUS)),
-            "request": Out(stream.Signature(ReadRequest)),
-            "i_beats": In(stream.Signature(ReadBeat)),
-            "o": Out(stream.Signature(WriteBeat)), "sent": In(32), "answered": In(32),
+            "request": Out(stream.Signature(ReadRequest(port))),
+            "i_beats": In(stream.Signature(ReadBeat(port))),
+            "o": Out(stream.Signature(WriteBeat(port))), "sent": In(32), "answered": In(32),
             "o_completion": Out(stream.Signature(Completion)),
             **{f"lite_{name}": member.flip() for name, member in AXI_LITE.items()},
         })
@@ -59,21 +65,27 @@ class RemoteLane(wiring.Component):
             inner, outer = getattr(lite, name), getattr(self, f"lite_{name}")
             m.d.comb += inner.eq(outer) if member.flow == Out else outer.eq(inner)
 
-        job, block = JOB.view(self.i_job.payload), COMMAND.view(self.i_beats.p.data)
-        self._command = command = {name: Signal(len(field), name=name)
-                                   for name, field in block.items()}
+        job, parts = JOB.view(self.i_job.payload), 8 * BUS // self.port
+        self._command = command = {name: Signal(8 * size, name=name)
+                                   for name, (_, size) in COMMAND.fields.items()}
+        # Beats of a block, of which this is one, and the last one.
+        self._shift = beat_bits(8 * BUS) - beat_bits(self.port)
+        self._index, self._whole = Signal(self._shift), Signal()
         self._begun, self._repeated = Signal(), Signal()  # by its tag; it was executed before
         self._payload, self._left = Signal(58), Signal(26)  # blocks that were not taken yet
-        self._result, self._room = Signal(58), Signal(26)   # beats that were not written yet
+        self._result, self._room = Signal(58), Signal(26)   # blocks that were not written yet
         self._latest, self._known = Signal(32), Signal()    # number of a message, if there was one
         self._status, self._detail = Signal(4), Signal(8)   # of it
-        self._at, self._data = Signal(58), Signal(8 * BUS)  # a beat that is written
+        self._at, self._data = Signal(58), Signal(self.port)    # a block that is written, a beat
         fault, mark = Signal(), Signal(32)  # of a transfer; bursts when all of it had been sent
         done, beat = self.o_completion.p, self.i_beats
         last = command["value"] == 1
         m.d.comb += [
-            done.batch.eq(NETWORK), self.o.p.address.eq(self._at), self.o.p.data.eq(self._data),
-            self.o.p.strobe.eq(~0), self.o.p.last.eq(1),
+            done.batch.eq(NETWORK), self.o.p.address.eq(Cat(self._index, self._at)),
+            self.o.p.data.eq(self._data), self.o.p.last.eq(self._whole),
+            # What could not be read is not written, but its block is.
+            self.o.p.strobe.eq(Mux(beat.valid & beat.p.error, 0, ~0)),
+            self._whole.eq(self._index == parts - 1),
             lite.i.p.address.eq(command["address"]), lite.i.p.data.eq(command["value"]),
             lite.i.p.write.eq(command["command"] == Command.WRITE_REGISTER),
         ]
@@ -99,11 +111,17 @@ class RemoteLane(wiring.Component):
                         m.next = "Block"
             with m.State("Block"):
                 m.d.comb += beat.ready.eq(1)
-                m.d.sync += [command[name].eq(field) for name, field in block.items()]
+                for number in range(parts):
+                    with m.If(self._index == number):
+                        m.d.sync += [command[name].eq(field) for name, field
+                                     in COMMAND.view(beat.p.data, number).items()]
                 with m.If(beat.valid):
-                    m.next = "Execute"
-                    with m.If(beat.p.error):
-                        self._fail(m, Status.BAD_JOB, Detail.BUS)
+                    m.d.sync += [self._index.eq(self._index + 1), fault.eq(fault | beat.p.error)]
+                    with m.If(self._whole):
+                        m.d.sync += fault.eq(0)
+                        m.next = "Execute"
+                        with m.If(fault | beat.p.error):
+                            self._fail(m, Status.BAD_JOB, Detail.BUS)
             with m.State("Execute"):
                 self._execute(m, lite)
             with m.State("Register"):
@@ -112,34 +130,37 @@ class RemoteLane(wiring.Component):
                     self._fail(m, Status.BAD_JOB, Detail.BUS)
                 with m.Else():
                     reads = ~lite.i.p.write
-                    taken = self._append(m, lite.o.valid & reads, lite.o.p.data)
+                    taken = self._append(m, lite.o.valid & reads,
+                                         Mux(self._index == 0, lite.o.p.data, 0))
                     m.d.comb += lite.o.ready.eq(~reads | taken)
                     with m.If(lite.o.valid & lite.o.ready):
                         m.next = "Next"
             with m.State("Store"):
                 m.d.comb += [
-                    self.o.valid.eq(beat.valid & ~beat.p.error), self._data.eq(beat.p.data),
-                    self._at.eq(command["address"][6:]),
-                    beat.ready.eq(self.o.ready | beat.p.error),
+                    self.o.valid.eq(beat.valid), self._data.eq(beat.p.data),
+                    self._at.eq(command["address"][6:]), beat.ready.eq(self.o.ready),
                 ]
                 with m.If(beat.valid & beat.ready):
-                    m.d.sync += [
-                        command["address"].eq(command["address"] + BUS),
-                        command["value"].eq(command["value"] - 1),
-                        fault.eq(fault | beat.p.error), mark.eq(self.sent + self.o.valid),
-                    ]
-                    with m.If(last):
-                        m.next = "Settle"
+                    m.d.sync += [self._index.eq(self._index + 1), fault.eq(fault | beat.p.error)]
+                    with m.If(self._whole):
+                        m.d.sync += [
+                            command["address"].eq(command["address"] + BUS),
+                            command["value"].eq(command["value"] - 1), mark.eq(self.sent + 1),
+                        ]
+                        with m.If(last):
+                            m.next = "Settle"
             with m.State("Settle"):
                 with m.If((self.answered - mark)[:32].as_signed() >= 0):
                     self._end(m, fault)
             with m.State("Load"):
-                m.d.comb += beat.ready.eq(self._append(m, beat.valid, beat.p.data))
+                whole = self._append(m, beat.valid, beat.p.data)
+                m.d.comb += beat.ready.eq(self.o.ready)
                 with m.If(beat.valid & beat.ready):
-                    m.d.sync += [command["value"].eq(command["value"] - 1),
-                                 fault.eq(fault | beat.p.error)]
-                    with m.If(last):
-                        self._end(m, fault | beat.p.error)
+                    m.d.sync += fault.eq(fault | beat.p.error)
+                    with m.If(whole):
+                        m.d.sync += command["value"].eq(command["value"] - 1)
+                        with m.If(last):
+                            self._end(m, fault | beat.p.error)
             with m.State("Complete"):
                 m.d.comb += self.o_completion.valid.eq(1)
                 with m.If(self.o_completion.ready):
@@ -164,8 +185,7 @@ class RemoteLane(wiring.Component):
         that was possible."""
         taken = Signal(name="taken")
         m.d.comb += [
-            self.request.valid.eq(read), self.request.p.address.eq(self._payload),
-            self.request.p.beats.eq(count), taken.eq(Mux(read, self.request.ready, 1)),
+            self.request.valid.eq(read), *self._ask(self._payload, count), taken.eq(Mux(read, self.request.ready, 1)),
         ]
         with m.If(taken):
             m.d.sync += [self._payload.eq(self._payload + count),
@@ -173,12 +193,19 @@ class RemoteLane(wiring.Component):
         return taken
 
     def _append(self, m, valid, data):
-        """Offer a beat of the result; whether it is taken."""
+        """Offer a beat of a block of the result; whether it is taken, and is the last of it."""
         m.d.comb += [self.o.valid.eq(valid), self._at.eq(self._result), self._data.eq(data)]
         with m.If(valid & self.o.ready):
-            m.d.sync += [self._result.eq(self._result + 1), self._room.eq(self._room - 1),
-                         self.o_completion.p.bytes.eq(self.o_completion.p.bytes + BUS)]
-        return self.o.ready
+            m.d.sync += self._index.eq(self._index + 1)
+            with m.If(self._whole):
+                m.d.sync += [self._result.eq(self._result + 1), self._room.eq(self._room - 1),
+                             self.o_completion.p.bytes.eq(self.o_completion.p.bytes + BUS)]
+        return self.o.ready & self._whole
+
+    def _ask(self, block, count):
+        """Assignments to the request for so many blocks."""
+        return (self.request.p.address.eq(Cat(C(0, self._shift), block)),
+                self.request.p.beats.eq(Cat(C(0, self._shift), count)))
 
     def _execute(self, m, lite):
         """What a block begins, or why it cannot."""
@@ -230,10 +257,7 @@ class RemoteLane(wiring.Component):
                     with m.Elif(value == 0):
                         m.next = "Next"
                     with m.Else():
-                        m.d.comb += [
-                            self.request.valid.eq(1), self.request.p.beats.eq(value),
-                            self.request.p.address.eq(address[6:]),
-                        ]
+                        m.d.comb += [self.request.valid.eq(1), *self._ask(address[6:], value)]
                         with m.If(self.request.ready):
                             m.next = "Load"
                 with m.Default():

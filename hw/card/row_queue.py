@@ -13,9 +13,9 @@ from .write_dma import WriteDma
 __all__ = ["RowBeat", "RowQueue"]
 
 
-def RowBeat(contexts):
+def RowBeat(contexts, port=512):
     """A :func:`..tensor.packer.ResultBeat`; ``last`` of a piece of a row."""
-    return data.StructLayout({**ResultBeat(contexts).members, "last": 1})
+    return data.StructLayout({**ResultBeat(contexts, port).members, "last": 1})
 
 
 class RowQueue(wiring.Component):
@@ -27,11 +27,13 @@ class RowQueue(wiring.Component):
     Parameters
     ----------
     contexts : int
+    port : int
+        Bits of a beat.
 
     Members
     -------
-    i : :py:`In(stream.Signature(ResultBeat(contexts)))`
-    o : :py:`Out(stream.Signature(RowBeat(contexts)))`
+    i : :py:`In(stream.Signature(ResultBeat(contexts, port)))`
+    o : :py:`Out(stream.Signature(RowBeat(contexts, port)))`
         Once the first beat of a piece is valid, the others are as soon as it has been taken.
     """
 
@@ -40,23 +42,23 @@ class RowQueue(wiring.Component):
     #: Beats that the memory holds: a piece may be gathered while another leaves.
     DEPTH = 2 * PIECE
 
-    def __init__(self, contexts):
-        self.contexts = contexts
+    def __init__(self, contexts, port=512):
+        self.contexts, self.port = contexts, port
         super().__init__({
-            "i": In(stream.Signature(ResultBeat(contexts))),
-            "o": Out(stream.Signature(RowBeat(contexts))),
+            "i": In(stream.Signature(ResultBeat(contexts, port))),
+            "o": Out(stream.Signature(RowBeat(contexts, port))),
         })
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.beats = beats = Fifo(RowBeat(self.contexts), self.DEPTH)
+        m.submodules.beats = beats = Fifo(self.o.payload.shape(), self.DEPTH)
         count = Signal(range(self.PIECE))
         pieces = Signal(range(self.DEPTH + 3))  # that are there as a whole
         last, taken, left = Signal(), Signal(), Signal()
         whole = Signal(2)                       # ends of pieces on their way through the FIFO
         m.d.comb += [
             last.eq(self.i.p.end | (count == self.PIECE - 1)),
-            *(beats.i.p[name].eq(self.i.p[name]) for name in ResultBeat(self.contexts).members),
+            *(beats.i.p[name].eq(self.i.p[name]) for name in self.i.p.shape().members),
             beats.i.p.last.eq(last), beats.i.valid.eq(self.i.valid), self.i.ready.eq(beats.i.ready),
             self.o.payload.eq(beats.o.payload), self.o.valid.eq(beats.o.valid & (pieces != 0)),
             beats.o.ready.eq(self.o.ready & (pieces != 0)),

@@ -13,6 +13,7 @@ from ..text.layout import CHUNK, Element, TextDone
 from ..text.utf8 import Utf8Decoder
 from ..text.wordpiece import WordPiece
 from .completion import Completion
+from .config import BUS
 from .jobs import Kernel, TextTable
 from .recipes import TextRecipe, TextTableWrite
 from .write_dma import WriteBeat
@@ -50,7 +51,7 @@ class TextLane(wiring.Component):
         No text is under way.
     write, write_valid : :py:`In(TextTableWrite)`
         Strobe while ``idle``: a word of a table.
-    o : :py:`Out(stream.Signature(WriteBeat))`
+    o : :py:`Out(stream.Signature(WriteBeat(512)))`
     o_completion : :py:`Out(stream.Signature(Completion))`
         Offered when the text's last beat has been taken.
     payload_word, element : :py:`Out(1)`
@@ -66,7 +67,7 @@ class TextLane(wiring.Component):
             "i_job": In(stream.Signature(TextJob)), "i": In(stream.Signature(PayloadWord)),
             "fault": In(1), "idle": Out(1), "active": Out(1),
             "write": In(TextTableWrite), "write_valid": In(1),
-            "o": Out(stream.Signature(WriteBeat)),
+            "o": Out(stream.Signature(WriteBeat(8 * BUS))),
             "o_completion": Out(stream.Signature(Completion)),
             "payload_word": Out(1), "element": Out(1),
         })

@@ -5,12 +5,16 @@ from amaranth import *
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from .config import beat_bits
+
 
 __all__ = ["WriteBeat", "WriteDma"]
 
 
-#: Up to 64 bytes; the address counts beats. Addresses are consecutive up to ``last``.
-WriteBeat = data.StructLayout({"address": 58, "data": 512, "strobe": 64, "last": 1})
+def WriteBeat(port):
+    """Up to ``port`` bits; the address counts beats. Addresses are consecutive up to ``last``."""
+    return data.StructLayout({
+        "address": 64 - beat_bits(port), "data": port, "strobe": port // 8, "last": 1})
 
 
 class WriteDma(wiring.Component):
@@ -18,9 +22,14 @@ class WriteDma(wiring.Component):
 
     Throughput is 1 beat per cycle. Beats are written in order.
 
+    Parameters
+    ----------
+    port : int
+        Bits of a beat.
+
     Members
     -------
-    i : :py:`In(stream.Signature(WriteBeat))`
+    i : :py:`In(stream.Signature(WriteBeat(port)))`
     aw : :py:`Out(stream.Signature(...))`
         ``address`` in beats, ``beats``.
     w : :py:`Out(stream.Signature(...))`
@@ -36,17 +45,23 @@ class WriteDma(wiring.Component):
     #: Beats held.
     DEPTH = 64
 
-    def __init__(self):
+    def __init__(self, port=512):
+        self.port = port
+        beat = WriteBeat(port)
+        beat_address, *of_w = beat.members
         super().__init__({
-            "i": In(stream.Signature(WriteBeat)),
-            "aw": Out(stream.Signature(data.StructLayout({"address": 58, "beats": 5}))),
-            "w": Out(stream.Signature(data.StructLayout({"data": 512, "strobe": 64, "last": 1}))),
+            "i": In(stream.Signature(beat)),
+            "aw": Out(stream.Signature(data.StructLayout({
+                "address": beat.members[beat_address], "beats": 5}))),
+            "w": Out(stream.Signature(data.StructLayout({
+                name: beat.members[name] for name in of_w}))),
             "b": In(stream.Signature(1)),
             "sent": Out(32), "answered": Out(32),
         })
 
     def elaborate(self, platform):
         m = Module()
+        page = 12 - beat_bits(self.port)
         m.submodules.beats = beats = fifo.SyncFIFOBuffered(width=self.w.payload.shape().size,
                                                            depth=self.DEPTH)
         # Never fuller than `beats`.
@@ -55,11 +70,11 @@ class WriteDma(wiring.Component):
         count = Signal(range(self.BURST))
         last, taken = Signal(), Signal()
         able = Signal()             # `beats` has room: half the card waits for it
-        first = Signal(58)          # address of the burst, behind its first beat
+        first = Signal.like(self.aw.p.address)          # address of the burst, behind its first beat
         closed, burst = Signal(), Signal(self.aw.payload.shape())   # a burst, a cycle later
         ready = Signal(range(self.DEPTH + 1))  # bursts whose address was sent
         m.d.comb += [
-            last.eq(self.i.p.last | self.i.p.address[:6].all() | (count == self.BURST - 1)),
+            last.eq(self.i.p.last | self.i.p.address[:page].all() | (count == self.BURST - 1)),
             self.i.ready.eq(able),
             taken.eq(self.i.valid & self.i.ready),
             beats.w_data.eq(Cat(self.i.p.data, self.i.p.strobe, last)), beats.w_en.eq(taken),

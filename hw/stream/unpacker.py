@@ -4,6 +4,7 @@
 from amaranth import *
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
 from .layout import PayloadWord
 
@@ -12,7 +13,12 @@ __all__ = ["Unpacker"]
 
 
 class Unpacker(wiring.Component):
-    """Cuts beats of 64 bytes into payload words, 1 word per cycle.
+    """Cuts beats of memory into payload words, 1 word per cycle.
+
+    Parameters
+    ----------
+    port : int
+        Bits of a beat, a power of two from 64 on.
 
     Members
     -------
@@ -20,22 +26,23 @@ class Unpacker(wiring.Component):
         Strobe while ``idle``: a payload of so many bytes begins.
     idle : :py:`Out(1)`
         The previous payload is over.
-    i : :py:`In(stream.Signature(512))`
+    i : :py:`In(stream.Signature(port))`
     o : :py:`Out(stream.Signature(PayloadWord))`
         An empty payload is one word of no bytes.
     """
 
-    start: In(1)
-    length: In(32)
-    idle: Out(1)
-    i: In(stream.Signature(512))
-    o: Out(stream.Signature(PayloadWord))
+    def __init__(self, port=512):
+        self.port = port
+        super().__init__({
+            "start": In(1), "length": In(32), "idle": Out(1),
+            "i": In(stream.Signature(port)), "o": Out(stream.Signature(PayloadWord)),
+        })
 
     def elaborate(self, platform):
         m = Module()
-        active, left, index = Signal(), Signal(32), Signal(3)
+        active, left, index = Signal(), Signal(32), Signal(exact_log2(self.port // 64))
         final, taken = Signal(), Signal()
-        words = Array(self.i.payload.word_select(n, 64) for n in range(8))
+        words = Array(self.i.payload.word_select(n, 64) for n in range(self.port // 64))
         m.d.comb += [
             final.eq(left <= 8), self.idle.eq(~active),
             self.o.valid.eq(active & (self.i.valid | (left == 0))),
@@ -43,7 +50,7 @@ class Unpacker(wiring.Component):
             self.o.p.count.eq(Mux(final, left, 8)),
             self.o.p.last.eq(final),
             taken.eq(self.o.valid & self.o.ready),
-            self.i.ready.eq(taken & (left != 0) & (final | (index == 7))),
+            self.i.ready.eq(taken & (left != 0) & (final | (index == self.port // 64 - 1))),
         ]
         with m.If(taken):
             m.d.sync += [left.eq(left - 8), index.eq(index + 1)]

@@ -27,12 +27,12 @@ def TableWrite(recipes):
         "value": 8, "channel": 2, "recipe": range(recipes), "element": 32})
 
 
-def Chunk(contexts):
-    """Consecutive bytes of a row of a tensor: ``count`` in the low ones of ``data``.
+def Chunk(contexts, size=CHUNK):
+    """Consecutive bytes of a row of a tensor: ``count`` in the low ones of ``data``, of ``size``.
 
     The rest of ``data`` is 0, but in the ``last`` chunk of a row it may be anything.
     """
     return data.StructLayout({
-        "context": range(contexts), "plane": 2, "data": 8 * CHUNK, "count": range(CHUNK + 1),
+        "context": range(contexts), "plane": 2, "data": 8 * size, "count": range(size + 1),
         "last": 1,
     })

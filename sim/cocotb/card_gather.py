@@ -24,20 +24,22 @@ from wire_bench import Bench, pack, unpack
 
 
 QUEUES, SLOTS = 4, 6
-BASE, BEATS = 0x1000, 8    # of slot 0, and of each
+BASE, BLOCKS = 0x1000, 8   # of slot 0, and of each
+WIDTH, PORT = (int(os.environ.get(f"HEADRACE_{name}", 512)) for name in ("WIDTH", "PORT"))
+BEAT = PORT // 8
 ARRIVAL = Arrival(QUEUES, SLOTS)
-AW, W = (WriteDma().signature.members[name].signature.members["payload"].shape
+AW, W = (WriteDma(PORT).signature.members[name].signature.members["payload"].shape
          for name in ("aw", "w"))
 
 
 class Ports(wiring.Component):
     """What stands between segments and memory."""
 
-    def __init__(self, width):
-        self.width = width
-        self.gather = Gather(QUEUES, SLOTS, bursts=width == 8 * BUS)
+    def __init__(self, width, port):
+        self.width, self.port = width, port
+        self.gather = Gather(QUEUES, SLOTS, port=port, bursts=width == port)
         self.slots = Slots(SLOTS)
-        self.writes = WriteDma()
+        self.writes = WriteDma(port)
         slots, writes = (part.signature.members for part in (self.slots, self.writes))
         super().__init__({
             "i": In(stream.Signature(Segment(width, QUEUES))),
@@ -54,7 +56,7 @@ class Ports(wiring.Component):
         m.submodules.slots = slots = self.slots
         m.submodules.writes = writes = self.writes
         segments = wiring.flipped(self.i)
-        if self.width != 8 * BUS:
+        if self.width != self.port:
             m.submodules.widener = widener = SegmentWidener(self.width, QUEUES)
             wiring.connect(m, segments, widener.i)
             segments = widener.o
@@ -120,14 +122,13 @@ class Test(Bench):
     def __init__(self, dut, *, stall=0.0, seed=1):
         super().__init__(dut, ["i", "free", "b"], ["aw", "w", "o"], seed=seed, i_stall=stall,
                          o_stall=stall)
-        self.width = int(os.environ["HEADRACE_WIDTH"])
         self.memory, self.bursts, self.beats = {}, [], []
-        self.unanswered = set()         # beat addresses
+        self.unanswered = set()         # addresses of beats
         self.answers = []
         self.sent, self.arrivals = [], []
         self.whole = self.refused = 0
         self.busy, self.number = set(), 1
-        dut.messages.value, dut.message_beats.value = BASE, BEATS
+        dut.messages.value, dut.message_beats.value = BASE, BLOCKS
 
     async def start(self):
         for name in "post", "lent", "posted", "lent_slot":
@@ -165,11 +166,11 @@ class Test(Bench):
         assert count == len(self.beats)
         addresses = range(address, address + count)
         for at, beat in zip(addresses, self.beats):
-            assert BASE <= at < BASE + BEATS * SLOTS, "a beat beside the slots"
-            data = beat["data"].to_bytes(BUS, "little")
-            for byte in range(BUS):
+            assert BASE <= at * BEAT // BUS < BASE + BLOCKS * SLOTS, "a beat beside the slots"
+            data = beat["data"].to_bytes(BEAT, "little")
+            for byte in range(BEAT):
                 if beat["strobe"] >> byte & 1:
-                    self.memory[at * BUS + byte] = data[byte]
+                    self.memory[at * BEAT + byte] = data[byte]
         self.unanswered |= set(addresses)
         self.answers.append(addresses)
         self.beats = []
@@ -196,7 +197,7 @@ class Test(Bench):
         while any(waiting.values()):
             queue = self.rng.choice([queue for queue, rest in waiting.items() if rest])
             message = waiting[queue][0]
-            self.put["i"] += message.segments(at[queue], self.width)
+            self.put["i"] += message.segments(at[queue], WIDTH)
             at[queue] += 1
             if at[queue] == len(message.packets) + message.lost:
                 at[queue] = 0
@@ -218,19 +219,19 @@ class Test(Bench):
         how = arrival["status"], arrival["detail"]
         if message.lost:
             assert how == (Status.LOST, Detail.NONE)
-        elif len(message.payload) > BEATS * BUS or arrival["slot"] == SLOTS:
+        elif len(message.payload) > BLOCKS * BUS or arrival["slot"] == SLOTS:
             assert how == (Status.NO_ROOM, Detail.CAPACITY)
         else:
             assert how == (Status.OK, Detail.NONE)
             assert arrival["length"] == len(message.payload)
-            first = BASE + arrival["slot"] * BEATS
-            assert not self.unanswered & set(range(first, first + BEATS))
+            first = (BASE + arrival["slot"] * BLOCKS) * BUS // BEAT
+            assert not self.unanswered & set(range(first, first + BLOCKS * BUS // BEAT))
             self.verify(arrival, message)
 
     missing = 0
 
     def verify(self, arrival, message):
-        start = (BASE + arrival["slot"] * BEATS) * BUS
+        start = (BASE + arrival["slot"] * BLOCKS) * BUS
         found = bytes(self.memory[start + n] for n in range(len(message.payload)))
         assert found == message.payload
 
@@ -305,15 +306,15 @@ async def few_slots(dut):
 async def exact(dut):
     """Lengths around the room of a slot, with a slot for each."""
     test = await begin(dut)
-    for lengths in ([0], [1], [BUS * BEATS], [BUS * BEATS + 1], [BUS * BEATS, 0],
-                    [BUS * BEATS, 1], [BUS * BEATS, BUS, 0],
-                    [BUS * (BEATS - 1), BUS, BUS, 5], [BUS, 0]):
+    for lengths in ([0], [1], [BUS * BLOCKS], [BUS * BLOCKS + 1], [BUS * BLOCKS, 0],
+                    [BUS * BLOCKS, 1], [BUS * BLOCKS, BUS, 0],
+                    [BUS * (BLOCKS - 1), BUS, BUS, 5], [BUS, 0]):
         test.send([test.message(1, lengths=lengths)])
         await test.drain()
         while test.answers or not test.arrivals:
             await test.step()
         (arrival, message), = test.arrivals
-        fits = len(message.payload) <= BUS * BEATS
+        fits = len(message.payload) <= BUS * BLOCKS
         assert arrival["status"] == (Status.OK if fits else Status.NO_ROOM), lengths
         test.release()
         await test.drain()

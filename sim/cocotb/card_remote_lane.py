@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Messages of a control queue pair against the model, with stalls on every side."""
 
+import os
+
 import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge
@@ -21,6 +23,9 @@ from wire_bench import Bench, pack, unpack
 
 #: Bytes of the memory; behind its end it does not answer. Where payloads and results are.
 SIZE, PAYLOAD, RESULT, MOST = 0x8000, 0x4000, 0x6000, 0x2000
+#: Bits of a beat of memory, and bytes.
+PORT = int(os.environ["HEADRACE_PORT"])
+BEAT = PORT // 8
 #: Registers below are there, those above are not.
 LIMIT = 0x800
 
@@ -62,7 +67,7 @@ class Test(Bench):
         super().__init__(dut, ["i_job", "i_beats"], ["request", "o", "o_completion"], seed=seed,
                          i_stall=stall, o_stall=stall)
         self.memory = bytearray(self.rng.randbytes(SIZE))
-        self.unanswered = []     # address and data of beats
+        self.unanswered, self.burst = [], []    # bursts: where they begin, and their beats
         self.sent = self.answered = 0
         dut.sent.value = dut.answered.value = 0
         self.registers, wanted = Registers(self), Registers(self)
@@ -89,20 +94,29 @@ class Test(Bench):
     async def step(self):
         moved = await super().step()
         for value in self.take("request"):
-            request = unpack(ReadRequest, value)
+            request = unpack(ReadRequest(PORT), value)
             for n in range(request["beats"]):
-                at = (request["address"] + n) * BUS
-                data = int.from_bytes(self.memory[at:at + BUS].ljust(BUS, b"\xEE"), "little")
-                self.put["i_beats"].append(pack(ReadBeat, data=data, error=at >= SIZE))
+                at = (request["address"] + n) * BEAT
+                data = int.from_bytes(self.memory[at:at + BEAT].ljust(BEAT, b"\xEE"), "little")
+                self.put["i_beats"].append(pack(ReadBeat(PORT), data=data, error=at >= SIZE))
         for value in self.take("o"):
-            beat = unpack(WriteBeat, value)
-            assert beat["last"] and beat["strobe"] == (1 << BUS) - 1
-            self.unanswered.append((beat["address"] * BUS, beat["data"].to_bytes(BUS, "little")))
-            self.sent += 1
+            beat = unpack(WriteBeat(PORT), value)
+            assert beat["strobe"] in (0, (1 << BEAT) - 1)
+            at, size = beat["address"] * BEAT, BEAT if beat["strobe"] else 0
+            if self.burst:
+                assert at == self.burst[-1][0] + BEAT
+            else:
+                assert at % BUS == 0
+            self.burst.append((at, beat["data"].to_bytes(BEAT, "little")[:size]))
+            assert beat["last"] == (len(self.burst) * BEAT == BUS)
+            if beat["last"]:
+                self.unanswered.append((self.burst[0][0], self.burst))
+                self.burst = []
+                self.sent += 1
         if self.unanswered and self.rng.random() < 0.1:
-            at, data = self.unanswered.pop(0)
-            if at < SIZE:
-                self.memory[at:at + BUS] = data
+            for at, data in self.unanswered.pop(0)[1]:
+                if at < SIZE:
+                    self.memory[at:at + len(data)] = data
             self.answered += 1
             moved = True
         self.dut.sent.value, self.dut.answered.value = self.sent, self.answered

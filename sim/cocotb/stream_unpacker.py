@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Unpacker: payloads of many lengths, back to back, under every combination of stalls."""
 
+import os
 import random
 
 import cocotb
 from cocotb.triggers import RisingEdge
 from headrace.hw.stream.layout import PayloadWord
 from streams import Sink, Source, begin
+
+
+SIZE = int(os.environ["HEADRACE_PORT"]) // 8
 
 
 def words(payload):
@@ -26,11 +30,11 @@ async def payloads_are_cut_into_words(dut, i_stall, o_stall):
     used = 0
     for length in lengths:
         payload = rng.randbytes(length)
-        used += -(-length // 64)
+        used += -(-length // SIZE)
         # What lies behind a payload is no part of it.
-        padded = payload + rng.randbytes(-length % 64)
-        beats.queue.extend(int.from_bytes(padded[n:n + 64], "little")
-                           for n in range(0, length, 64))
+        padded = payload + rng.randbytes(-length % SIZE)
+        beats.queue.extend(int.from_bytes(padded[n:n + SIZE], "little")
+                           for n in range(0, length, SIZE))
         dut.length.value = length
         dut.start.value = 1
         await RisingEdge(dut.clk)
@@ -48,7 +52,7 @@ async def payloads_are_cut_into_words(dut, i_stall, o_stall):
 async def a_word_a_cycle(dut):
     await begin(dut)
     beats, out = Source(dut, "i"), Sink(dut, "o")
-    beats.queue.extend([0] * 10)
+    beats.queue.extend([0] * (640 // SIZE))
     await RisingEdge(dut.clk)
     dut.length.value = 640
     dut.start.value = 1

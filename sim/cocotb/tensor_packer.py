@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """RowPacker: every byte of a row goes to its place, once, and none beside it."""
 
+import os
 import random
 
 import cocotb
@@ -11,7 +12,8 @@ from streams import Sink, Source, begin, pack
 
 
 CONTEXTS = 3
-CHUNK, BEAT = Chunk(CONTEXTS), ResultBeat(CONTEXTS)
+PORT = int(os.environ["HEADRACE_PORT"])
+CHUNK, BEAT, SIZE = Chunk(CONTEXTS), ResultBeat(CONTEXTS, PORT), PORT // 8
 
 
 def chunks(context, plane, row, rng, size=None):
@@ -31,10 +33,10 @@ def beats(address, row):
     """What must come of a row: (address, strobe, bytes under it, end)."""
     result = []
     end = address + len(row)
-    for beat in range(address // 64, (end - 1) // 64 + 1):
-        low, high = max(address, 64 * beat), min(end, 64 * beat + 64)
-        strobe = (1 << high - low) - 1 << low % 64
-        result.append((beat % (1 << 58), strobe, row[low - address:high - address],
+    for beat in range(address // SIZE, (end - 1) // SIZE + 1):
+        low, high = max(address, SIZE * beat), min(end, SIZE * beat + SIZE)
+        strobe = (1 << high - low) - 1 << low % SIZE
+        result.append((beat % ((1 << 64) // SIZE), strobe, row[low - address:high - address],
                        high == end))
     return result
 
@@ -46,7 +48,7 @@ class Image:
         self.addresses = [rng.choice([rng.getrandbits(20), rng.getrandbits(63)])
                           for _ in range(3)]
         self.stride = rng.choice([0, 1, 64, rng.getrandbits(9), (1 << 20) - 1])
-        self.last = 0   # chunks up to its last one, as the source counts
+        self.last = 0   # beats up to its last one, of all images
 
     def place(self, plane):
         address = self.addresses[plane]
@@ -67,10 +69,10 @@ async def expect(sink, context, address, row):
     for place, strobe, data, end in beats(address, row):
         beat = BEAT.from_bits(await sink.take())
         assert (beat.context, beat.address, beat.strobe, beat.end) == (
-            context, place, strobe, end), (address % 64, len(row))
-        got = bytes(byte for n, byte in enumerate(beat.data.to_bytes(64, "little"))
+            context, place, strobe, end), (address % SIZE, len(row))
+        got = bytes(byte for n, byte in enumerate(beat.data.to_bytes(SIZE, "little"))
                     if beat.strobe >> n & 1)
-        assert got == data, (address % 64, len(row))
+        assert got == data, (address % SIZE, len(row))
 
 
 @cocotb.test()
@@ -84,7 +86,7 @@ async def rows_go_to_their_place(dut, i_stall, o_stall):
     for _ in range(250):
         context = rng.randrange(CONTEXTS)
         if images[context] is None or rng.random() < 0.2:
-            while images[context] and source.sent < images[context].last:
+            while images[context] and len(sink.queue) < images[context].last:
                 await RisingEdge(dut.clk)
             images[context] = Image(rng)
             await start(dut, context, images[context])
@@ -93,9 +95,10 @@ async def rows_go_to_their_place(dut, i_stall, o_stall):
         row = rng.randbytes(rng.choice([1, 2, 31, 32, 33, 64, rng.randint(1, 200)]))
         cut = chunks(context, plane, row, rng, rng.choice([None, 32, 24, 8]))
         source.queue.extend(cut)
-        queued += len(cut)
+        address = image.place(plane)
+        queued += len(beats(address, row))
         image.last = queued
-        wanted.append((context, image.place(plane), row))
+        wanted.append((context, address, row))
         while len(source.queue) > 40:
             await RisingEdge(dut.clk)
     for context, address, row in wanted:
@@ -106,8 +109,8 @@ async def rows_go_to_their_place(dut, i_stall, o_stall):
 
 @cocotb.test()
 async def every_alignment_and_length(dut):
-    """A row of every length at every byte of a beat; one chunk a cycle, and one more if it spills
-    behind the beat of its last chunk."""
+    """A row of every length at every byte of a beat; one chunk, or piece of one, a cycle, and one
+    more if it spills behind the beat of its last one."""
     await begin(dut)
     source, sink = Source(dut, "i"), Sink(dut, "o")
     rng = random.Random(7)
@@ -119,8 +122,9 @@ async def every_alignment_and_length(dut):
         row = rng.randbytes(1 + n % 67)
         address = image.place(1)
         source.queue.extend(chunks(0, 1, row, rng, 32))
-        last = (len(row) - 1) // 32 * 32
-        cycles += last // 32 + 1 + ((address + last) % 64 + len(row) - last > 64)
+        piece = min(32, SIZE)
+        last = (len(row) - 1) // piece * piece
+        cycles += last // piece + 1 + ((address + last) % SIZE + len(row) - last > SIZE)
         wanted.append((address, row))
     for _ in range(2):
         await RisingEdge(dut.clk)

@@ -10,12 +10,12 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.sim import Simulator
 
-from headrace.hw.board.memory import WORD, OnChipMemory
+from headrace.hw.board.memory import OnChipMemory
 from headrace.hw.board.plugin import Plugin
 from headrace.hw.board.sizer import FrameSizer
 from headrace.hw.board.window import PAGE, SIZE, WINDOW, AddressSpace
 from headrace.hw.card import registers
-from headrace.hw.card.config import CardConfig
+from headrace.hw.card.config import BUS, PORTS, CardConfig
 from headrace.hw.card.control import Control
 
 
@@ -150,9 +150,11 @@ class Host(wiring.Component):
 
 
 @pytest.mark.parametrize("latency", [1, 2, 4])
-def test_memory(latency):
+@pytest.mark.parametrize("port", PORTS)
+def test_memory(latency, port):
     """Bursts against a bytearray, while a host reads and writes its own part."""
-    dut = OnChipMemory(BITS, latency)
+    dut, size = OnChipMemory(BITS, latency, port=port), port // 8
+    ones = (1 << size) - 1
     rng = random.Random(latency)
     model = bytearray(1 << BITS)
     half = 1 << BITS - 1
@@ -162,26 +164,26 @@ def test_memory(latency):
         bus = Bus(dut, rng)
         for _ in range(60):
             count = rng.randint(1, 16)
-            beat = rng.randrange(half // WORD - count)
-            address = beat * WORD
+            beat = rng.randrange(half // size - count)
+            address = beat * size
             if rng.random() < 0.5:
-                beats = [(rng.getrandbits(512), rng.choice([(1 << 64) - 1, rng.getrandbits(64)]))
+                beats = [(rng.getrandbits(port), rng.choice([ones, rng.getrandbits(size)]))
                          for _ in range(count)]
                 assert await bus.write(ctx, address, beats) == 0
                 for n, (value, strobe) in enumerate(beats):
-                    for k, byte in enumerate(value.to_bytes(WORD, "little")):
+                    for k, byte in enumerate(value.to_bytes(size, "little")):
                         if strobe >> k & 1:
-                            model[address + n * WORD + k] = byte
+                            model[address + n * size + k] = byte
             else:
                 values, response = await bus.read(ctx, address, count)
                 assert response == 0
-                assert b"".join(v.to_bytes(WORD, "little") for v in values) == \
-                    model[address:address + count * WORD]
+                assert b"".join(v.to_bytes(size, "little") for v in values) == \
+                    model[address:address + count * size]
         # Behind the end: an error, and nothing changes.
-        assert await bus.write(ctx, 1 << BITS, [(1, (1 << 64) - 1)]) == 2
+        assert await bus.write(ctx, 1 << BITS, [(1, ones)]) == 2
         assert (await bus.read(ctx, 1 << 40, 2))[1] == 2
         values, response = await bus.read(ctx, 0, 1)
-        assert (values[0].to_bytes(WORD, "little"), response) == (model[:WORD], 0)
+        assert (values[0].to_bytes(size, "little"), response) == (model[:size], 0)
         over.append(True)
 
     async def host(ctx):

@@ -5,9 +5,9 @@ import pytest
 from runner import simulate
 
 
-@pytest.mark.parametrize("width", [64, 512])
-def test_gather(width):
+@pytest.mark.parametrize("width, port", [(64, 64), (64, 512), (512, 512)])
+def test_gather(width, port):
     from card_gather import Ports
 
-    simulate(Ports(width), "card_gather", name=f"gather_{width}",
-             env={"HEADRACE_WIDTH": str(width)})
+    simulate(Ports(width, port), "card_gather", name=f"gather_{width}_{port}",
+             env={"HEADRACE_WIDTH": str(width), "HEADRACE_PORT": str(port)})

@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The lane of control queue pairs, and what opens the first of them."""
 
+import dataclasses
+
 import pytest
 from amaranth import *
 from amaranth.lib import wiring
@@ -10,8 +12,8 @@ from amaranth.lib.wiring import In, Out
 from headrace.hw.board.boot import Boot, network_boot
 from headrace.hw.board.memory import OnChipMemory
 from headrace.hw.card import registers
-from headrace.hw.card.card import AXI, Card
-from headrace.hw.card.config import CardConfig
+from headrace.hw.card.card import Card, axi_pins
+from headrace.hw.card.config import PORTS, CardConfig
 from headrace.hw.card.control import AXI_LITE
 from headrace.hw.card.jobs import Kind
 from headrace.hw.card.network import network_pins
@@ -26,8 +28,10 @@ CONFIG = CardConfig(contexts=1, lines=1, max_width=64, max_side=256, max_taps=64
 PLACE = dict(mac=0x020000001234, ip=0x0A000002)
 
 
-def test_lane():
-    simulate(RemoteLane(), "card_remote_lane", name="remote_lane")
+@pytest.mark.parametrize("port", PORTS)
+def test_lane(port):
+    simulate(RemoteLane(port), "card_remote_lane", name=f"remote_lane_{port}",
+             env={"HEADRACE_PORT": str(port)})
 
 
 class Ports(wiring.Component):
@@ -89,17 +93,17 @@ def test_network_boot():
 class Board(wiring.Component):
     """A card with memory of the chip, that has nothing but its network port."""
 
-    def __init__(self, writes, memory_bits):
-        self.writes, self.memory_bits = writes, memory_bits
+    def __init__(self, config, writes, memory_bits):
+        self.config, self.writes, self.memory_bits = config, writes, memory_bits
         super().__init__({"ap_clk": In(1), "ap_rst_n": In(1), "booted": Out(1),
-                          **network_pins(CONFIG.wire)})
+                          **network_pins(config.wire)})
 
     def elaborate(self, platform):
         m = Module()
         m.domains.sync = domain = ClockDomain("sync")
-        m.submodules.card = card = DomainRenamer("card")(Card(CONFIG))
+        m.submodules.card = card = DomainRenamer("card")(Card(self.config))
         m.submodules.boot = boot = Boot(self.writes)
-        m.submodules.memory = ram = OnChipMemory(self.memory_bits)
+        m.submodules.memory = ram = OnChipMemory(self.memory_bits, port=self.config.port)
         m.d.comb += [domain.clk.eq(self.ap_clk), domain.rst.eq(~self.ap_rst_n),
                      card.ap_clk.eq(self.ap_clk), card.ap_rst_n.eq(self.ap_rst_n),
                      self.booted.eq(boot.done)]
@@ -112,18 +116,19 @@ class Board(wiring.Component):
         join(AXI_LITE, "s_axi_control", boot)
         join({name: member.flip() for name, member in AXI_LITE.items()}, "m_axi_lite", boot,
              "lite_")
-        join(AXI, "m_axi_gmem", ram)
-        for name, member in network_pins(CONFIG.wire).items():
+        join(axi_pins(self.config.port), "m_axi_gmem", ram)
+        for name, member in network_pins(self.config.wire).items():
             inner, outer = getattr(card, name), getattr(self, name)
             m.d.comb += inner.eq(outer) if member.flow == In else outer.eq(inner)
         return m
 
 
-def test_board():
-    bits = 16
+@pytest.mark.parametrize("port", PORTS)
+def test_board(port):
+    bits, config = 16, dataclasses.replace(CONFIG, port=port)
     writes, free = network_boot(CONFIG, **PLACE, message_bytes=2048, result_bytes=2560,
                                 segment=512)
-    simulate(Board(writes, bits), "card_remote", name="remote_board",
+    simulate(Board(config, writes, bits), "card_remote", name=f"remote_board_{port}",
              env={"HEADRACE_MAC": str(PLACE["mac"]), "HEADRACE_IP": str(PLACE["ip"]),
                   "HEADRACE_MEMORY_BITS": str(bits), "HEADRACE_FREE": str(free)})
 
