@@ -5,7 +5,7 @@ import dataclasses
 import re
 
 from ..card.image_lane import ImageLane
-from ..report import ECP5_SCRIPT, Kernel, measure_xcup, run, synthesise
+from ..report import ECP5_CARD_SCRIPT, Kernel, measure_xcup, run, synthesise
 
 
 __all__ = ["FILL", "FAMILIES", "area", "fitting", "shares"]
@@ -22,7 +22,7 @@ ECP5_CELLS = {"lut": ("TRELLIS_COMB", 1), "ff": ("TRELLIS_FF", 1), "dsp": ("MULT
 def count_ecp5(component, stem, folder, pins=None):
     """Resources by the names that :class:`.board.Part` has, as nextpnr packs them; ``pins`` is the
     text of a preference file."""
-    synthesise(component, ECP5_SCRIPT, stem, folder)
+    synthesise(component, ECP5_CARD_SCRIPT, stem, folder)
     where = ["--out-of-context"]
     if pins:
         (folder / f"{stem}.lpf").write_text(pins)

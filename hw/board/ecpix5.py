@@ -5,7 +5,7 @@ import dataclasses
 from pathlib import Path
 
 from ..card.config import CONFIGS
-from ..report import ECP5_SCRIPT
+from ..report import ECP5_CARD_SCRIPT
 from .board import Board, Part
 from .ecpix5_top import CLOCK, Ecpix5
 
@@ -36,7 +36,7 @@ yowasp-ecppack --compress --input headrace.config --bit headrace.bit
 
 def files(board, component):
     """The board's files."""
-    return {"headrace.ys": ECP5_SCRIPT.format(stem="headrace"),
+    return {"headrace.ys": ECP5_CARD_SCRIPT.format(stem="headrace"),
             "ecpix5.lpf": CONSTRAINTS.read_text(), "build.sh": BUILD}
 
 

@@ -17,8 +17,8 @@ __all__ = ["BlockReader", "BlockWriter"]
 class BlockReader(wiring.Component):
     """Gathers beats of memory to wider ones.
 
-    Latency is 1 cycle behind the last narrow beat, throughput 1 narrow beat per cycle. A wide beat
-    has an error if one of its parts has. ``i.ready`` depends combinationally on ``o.ready``.
+    Latency is 1 cycle behind the last narrow beat. Throughput is 1 narrow beat per cycle, but none
+    in that in which the wide one is taken. A wide beat has an error if one of its parts has.
 
     Parameters
     ----------
@@ -43,8 +43,8 @@ class BlockReader(wiring.Component):
         parts = self.wide // self.narrow
         index = Signal(exact_log2(parts))
         o = self.o.p
-        m.d.comb += self.i.ready.eq(~self.o.valid | self.o.ready)
-        with m.If(self.i.ready):
+        m.d.comb += self.i.ready.eq(~self.o.valid)
+        with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
         with m.If(self.i.valid & self.i.ready):
             m.d.sync += [

@@ -6,6 +6,7 @@ from amaranth.lib import fifo, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..stream.arbiter import Arbiter
+from ..stream.register import Register
 from ..stream.unpacker import Unpacker
 from . import registers
 from .activity import Activity
@@ -249,8 +250,11 @@ class Card(wiring.Component):
             inner, outer = getattr(remote, f"lite_{name}"), getattr(self, f"m_axi_lite_{name}")
             m.d.comb += inner.eq(outer) if member.flow == Out else outer.eq(inner)
         wiring.connect(m, network.o_job[2], remote.i_job)
-        wiring.connect(m, remote.request, request)
-        wiring.connect(m, beats, remote.i_beats)
+        # What becomes of a beat, and what is asked for, depends on the command.
+        for name, i, o in (("request", remote.request, request), ("beats", beats, remote.i_beats)):
+            m.submodules[f"remote_{name}"] = register = Register(i.payload.shape())
+            wiring.connect(m, i, register.i)
+            wiring.connect(m, register.o, o)
         m.d.comb += [remote.sent.eq(writes.sent), remote.answered.eq(writes.answered)]
 
     def _count(self, m, control, completer, images, texts, network):

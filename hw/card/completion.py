@@ -23,7 +23,7 @@ Completion = data.StructLayout({
 
 
 class Completer(wiring.Component):
-    """Completions of up to two batches, each in the order of arrival.
+    """Completions of up to two batches, each in the order of arrival. One takes 2 cycles or more.
 
     Parameters
     ----------
@@ -74,14 +74,13 @@ class Completer(wiring.Component):
         mine = Signal()   # of a batch
         valids = Cat(i.valid for i in self.i)
         m.d.comb += [
-            mine.eq(1), free.eq(~self.o.valid | self.o.ready),
+            # Not in the cycle in which the last one leaves: all lanes wait for this.
+            mine.eq(1), free.eq(~self.o.valid),
             self.completed.eq(free & valids.any()), self.status.eq(c.status),
         ]
         if self.network:
             m.d.comb += [
-                mine.eq(c.batch != NETWORK),
-                free.eq(Mux(mine, ~self.o.valid | self.o.ready,
-                            ~self.o_network.valid | self.o_network.ready)),
+                mine.eq(c.batch != NETWORK), free.eq(~self.o.valid & ~self.o_network.valid),
             ]
             with m.If(self.o_network.ready):
                 m.d.sync += self.o_network.valid.eq(0)

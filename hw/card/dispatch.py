@@ -105,8 +105,9 @@ class Dispatcher(wiring.Component):
         m.d.comb += lanes_idle.eq(Mux(job["kind"] == Kind.LOAD,
                                       Cat(idle.all() for idle in self.idle).all(),
                                       self.text_idle.all()))
-        left, running = Signal(32), Signal()  # jobs of a batch that is not over
-        wants, pick = self._sources(m, source, running & (left != 0))
+        # Jobs of a batch that is not over; whether there are some.
+        left, some, running = Signal(32), Signal(), Signal()
+        wants, pick = self._sources(m, source, running & some)
 
         def fail(detail):
             m.d.sync += [self.o.p.status.eq(Status.BAD_JOB), self.o.p.detail.eq(detail)]
@@ -117,8 +118,8 @@ class Dispatcher(wiring.Component):
                 with m.If(self.start & ~running & ~self.active.bit_select(self.batch, 1)
                           & self.request[0].ready):
                     m.d.comb += [self.begin.eq(1), self.request[0].valid.eq(1)]
-                    m.d.sync += [left.eq(self.count), running.eq(1)]
-                with m.If(running & (left == 0)):
+                    m.d.sync += [left.eq(self.count), some.eq(self.count != 0), running.eq(1)]
+                with m.If(running & ~some):
                     m.d.comb += self.ready.eq(1)
                     m.d.sync += [self.batch.eq(~self.batch), running.eq(0)]
                 with m.If(wants.any()):
@@ -127,7 +128,7 @@ class Dispatcher(wiring.Component):
                 with m.If(wants.any() & (pick == 0)):
                     m.d.comb += self._jobs.ready.eq(1)
                     m.d.sync += [beat.eq(self._jobs.p.data), error.eq(self._jobs.p.error),
-                                 left.eq(left - 1)]
+                                 left.eq(left - 1), some.eq(left != 1)]
                 for number, job_in in enumerate(self.i_job if self.config.wire else (), 1):
                     with m.If(wants.any() & (pick == number)):
                         m.d.comb += job_in.ready.eq(1)

@@ -17,6 +17,7 @@ from ..tensor.layout import Elements, TableWrite
 from ..tensor.packer import RowPacker
 from ..tensor.tables import Tables
 from .completion import Completion
+from .config import BUS
 from .row_queue import RowBeat, RowQueue
 
 
@@ -127,6 +128,8 @@ class ImageLane(wiring.Component):
             m.submodules[f"words_{c}"] = words = Register(PayloadWord)
             wiring.connect(m, wiring.flipped(self.i[c]), words.i)
             given = words.o
+            files = stream.Signature(PayloadWord).create()
+            self._link(m, f"files_{c}", files, decoder.i[c])
             cut, fed = Signal(name=f"cut_{c}"), Signal(name=f"fed_{c}")
             pixels, failed = self._pixels[c], self._refused[c]
             with m.If(pixels):
@@ -135,11 +138,10 @@ class ImageLane(wiring.Component):
                 # What a refused file still holds need not be decoded: to the decoder it ends here.
                 m.d.comb += given.ready.eq(1)
             with m.Else():
-                m.d.comb += given.ready.eq(decoder.i[c].ready)
+                m.d.comb += given.ready.eq(files.ready)
             m.d.comb += [
                 raw.i[c].payload.eq(given.payload), raw.i[c].valid.eq(given.valid & pixels),
-                decoder.i[c].payload.eq(given.payload),
-                decoder.i[c].valid.eq(given.valid & ~pixels),
+                files.payload.eq(given.payload), files.valid.eq(given.valid & ~pixels),
                 raw.start[c].eq(self._accepted(c) & (self.i_job.p.width != 0)),
                 raw.width[c].eq(self._jobs[c].width), raw.height[c].eq(self.i_job.p.height),
                 raw.grant[c].eq(resize.room[c] | failed),
@@ -147,12 +149,11 @@ class ImageLane(wiring.Component):
             ]
             with m.If(cut):
                 m.d.comb += [
-                    decoder.i[c].payload.eq(0), decoder.i[c].p.last.eq(1),
-                    decoder.i[c].valid.eq(~fed),
+                    files.payload.eq(0), files.p.last.eq(1), files.valid.eq(~fed),
                 ]
-            with m.If(decoder.i[c].valid & decoder.i[c].ready & decoder.i[c].p.last):
+            with m.If(files.valid & files.ready & files.p.last):
                 m.d.sync += fed.eq(1)
-            with m.If(failed & ~pixels & (~decoder.i[c].valid | decoder.i[c].ready)):
+            with m.If(failed & ~pixels & (~files.valid | files.ready)):
                 m.d.sync += cut.eq(1)
             with m.If(given.valid & given.ready & given.p.last):
                 m.d.sync += self._drained[c].eq(1)
@@ -262,17 +263,21 @@ class ImageLane(wiring.Component):
 
     def _results(self, m, resize, tables, packer):
         """Rows to beats; counts rows under way."""
-        wiring.connect(m, resize.o, tables.i)
-        wiring.connect(m, tables.o, packer.i)
+        self._link(m, "pixels", resize.o, tables.i)
+        # Chunks are cut into pieces: whether one is taken is late.
+        self._link(m, "chunks", tables.o, packer.i)
         if self.config.image_lanes > 1:
             m.submodules.queue = queue = RowQueue(self.config.contexts, self.config.port)
             wiring.connect(m, packer.o, queue.i)
             wiring.connect(m, queue.o, wiring.flipped(self.o))
         else:
+            # Whether a piece of a chunk is taken depends on those who share the port.
+            beats = stream.Signature(packer.o.payload.shape()).create()
+            self._link(m, "beats", packer.o, beats)
             m.d.comb += [
-                self.o.valid.eq(packer.o.valid), packer.o.ready.eq(self.o.ready),
-                *(self.o.p[name].eq(packer.o.p[name]) for name in packer.o.p.shape().members),
-                self.o.p.last.eq(packer.o.p.end),
+                self.o.valid.eq(beats.valid), beats.ready.eq(self.o.ready),
+                *(self.o.p[name].eq(beats.p[name]) for name in beats.p.shape().members),
+                self.o.p.last.eq(beats.p.end),
             ]
         m.d.comb += [tables.write.eq(self.write), tables.write_valid.eq(self.write_valid)]
         inside = Signal()
@@ -286,6 +291,15 @@ class ImageLane(wiring.Component):
                          tables.width[c].eq(self._size[c].width)]
             m.d.sync += rows.eq(rows + (entered & ~inside & (resize.o.p.context == c))
                                 - (left & (self.o.p.context == c)))
+
+    def _link(self, m, name, i, o):
+        """Connect a stream: by a register if the memory port is narrow, for then the part is a
+        slow one."""
+        if self.config.port < 8 * BUS:
+            m.submodules[name] = register = Register(i.payload.shape())
+            wiring.connect(m, i, register.i)
+            i = register.o
+        m.d.comb += [o.payload.eq(i.payload), o.valid.eq(i.valid), i.ready.eq(o.ready)]
 
     def _ends(self, m, decoder, raw, resize, packer):
         """Jobs begin and end."""

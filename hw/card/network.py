@@ -129,8 +129,9 @@ class Network(wiring.Component):
             self.received.valid.eq(received.valid), self.received.payload.eq(received.payload),
             received.ready.eq(self.received.ready), self.arrived.eq(outbox.arrived),
             free.lent.eq(received.valid & received.ready), free.lent_slot.eq(received.payload),
-            free.post.eq(self.post), free.posted.eq(self.posted),
         ]
+        # The registers are far away.
+        m.d.sync += [free.post.eq(self.post), free.posted.eq(self.posted)]
 
         records = recorder.o_write
         if port != 8 * BUS:

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..stream.fifo import Fifo
 from ..stream.layout import Beat
+from ..stream.register import Register
 from ..stream.width import Narrower
 from ..wire.headers import ROCE_PORT
 from ..wire.layout import Message
@@ -141,16 +142,17 @@ class Outbox(wiring.Component):
 
     def _data(self, m):
         """Stream of beats of memory, which leave as wide as the wire."""
-        if self.width == self.port:
-            beats = stream.Signature(Beat(self.width)).create()
-            m.d.comb += [
-                self.o_data.valid.eq(beats.valid), self.o_data.payload.eq(beats.p.data),
-                beats.ready.eq(self.o_data.ready),
-            ]
-            return beats
-        m.submodules.narrower = narrower = Narrower(self.port, self.width)
+        if self.width < self.port:
+            m.submodules.narrower = part = Narrower(self.port, self.width)
+            into, beats = part.i, part.o
+        elif self.width < 8 * BUS:
+            # Beats of little work each: the frame's headers and its CRC are near.
+            m.submodules.register = part = Register(Beat(self.width))
+            into, beats = part.i, part.o
+        else:
+            into = beats = stream.Signature(Beat(self.width)).create()
         m.d.comb += [
-            self.o_data.valid.eq(narrower.o.valid), self.o_data.payload.eq(narrower.o.p.data),
-            narrower.o.ready.eq(self.o_data.ready),
+            self.o_data.valid.eq(beats.valid), self.o_data.payload.eq(beats.p.data),
+            beats.ready.eq(self.o_data.ready),
         ]
-        return narrower.i
+        return into

@@ -84,9 +84,10 @@ class ReadDma(wiring.Component):
             m.submodules[f"queue_{c}"] = queue = fifo.SyncFIFOBuffered(
                 width=self.beat.size, depth=self.depth)
             mine = go & (turn == c)
+            # Found in the cycle in which a client is chosen.
+            m.d.sync += length.eq(Mux(left < room, left, room))
             m.d.comb += [
                 room.eq(self.BURST - address[:align]),
-                length.eq(Mux(left < room, left, room)),
                 wants[c].eq((left != 0) & (credit >= self.BURST)),
                 self.request[c].ready.eq(left == 0),
                 queue.w_data.eq(self.r.p.beat),

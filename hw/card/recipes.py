@@ -90,7 +90,7 @@ class Recipes(wiring.Component):
         # Beats of a recipe, records and elements in one.
         beats, records, per_beat = (8 * BUS // self.width, self.width // (8 * TABLE_RECORD_BYTES),
                                     self.width // 32)
-        index = Signal(range(max(2, beats)))
+        index = Signal(range(beats))
         m.d.comb += [
             self.write.recipe.eq(self.number), self.write.channel.eq(element[8:]),
             self.write.value.eq(element[:8]), self.write.element.eq(table[:32]),

@@ -6,6 +6,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..status import Detail, Status
+from ..stream.register import Register
 from .commands import COMMAND, REPEATS, Command
 from .completion import NETWORK, Completion
 from .config import BUS, beat_bits
@@ -66,10 +67,17 @@ class RemoteLane(wiring.Component):
             m.d.comb += inner.eq(outer) if member.flow == Out else outer.eq(inner)
 
         job, parts = JOB.view(self.i_job.payload), 8 * BUS // self.port
+        # What shares the way to memory is far away.
+        m.submodules.writes = writes = Register(self.o.payload.shape())
+        wiring.connect(m, writes.o, wiring.flipped(self.o))
+        self._o = o = writes.i
         self._command = command = {name: Signal(8 * size, name=name)
                                    for name, (_, size) in COMMAND.fields.items()}
         # Beats of a block, of which this is one, and the last one.
         self._shift = beat_bits(8 * BUS) - beat_bits(self.port)
+        # Of a command, a cycle before it is executed: more blocks than are there, or have room.
+        self._lacks, self._exceeds, self._empty = Signal(), Signal(), Signal()
+        self._again, self._same = Signal(), Signal()    # the message came before, and last of all
         self._index, self._whole = Signal(self._shift), Signal()
         self._begun, self._repeated = Signal(), Signal()  # by its tag; it was executed before
         self._payload, self._left = Signal(58), Signal(26)  # blocks that were not taken yet
@@ -80,11 +88,17 @@ class RemoteLane(wiring.Component):
         fault, mark = Signal(), Signal(32)  # of a transfer; bursts when all of it had been sent
         done, beat = self.o_completion.p, self.i_beats
         last = command["value"] == 1
+        m.d.sync += [
+            self._lacks.eq(command["value"] > self._left), self._empty.eq(command["value"] == 0),
+            self._exceeds.eq(command["value"] > self._room),
+        ]
+        age = (self._latest - command["value"])[:32]
+        m.d.sync += [self._again.eq(self._known & (age < REPEATS)), self._same.eq(age == 0)]
         m.d.comb += [
-            done.batch.eq(NETWORK), self.o.p.address.eq(Cat(self._index, self._at)),
-            self.o.p.data.eq(self._data), self.o.p.last.eq(self._whole),
+            done.batch.eq(NETWORK), o.p.address.eq(Cat(self._index, self._at)),
+            o.p.data.eq(self._data), o.p.last.eq(self._whole),
             # What could not be read is not written, but its block is.
-            self.o.p.strobe.eq(Mux(beat.valid & beat.p.error, 0, ~0)),
+            o.p.strobe.eq(Mux(beat.valid & beat.p.error, 0, ~0)),
             self._whole.eq(self._index == parts - 1),
             lite.i.p.address.eq(command["address"]), lite.i.p.data.eq(command["value"]),
             lite.i.p.write.eq(command["command"] == Command.WRITE_REGISTER),
@@ -119,9 +133,11 @@ class RemoteLane(wiring.Component):
                     m.d.sync += [self._index.eq(self._index + 1), fault.eq(fault | beat.p.error)]
                     with m.If(self._whole):
                         m.d.sync += fault.eq(0)
-                        m.next = "Execute"
+                        m.next = "Look"
                         with m.If(fault | beat.p.error):
                             self._fail(m, Status.BAD_JOB, Detail.BUS)
+            with m.State("Look"):
+                m.next = "Execute"
             with m.State("Execute"):
                 self._execute(m, lite)
             with m.State("Register"):
@@ -137,24 +153,28 @@ class RemoteLane(wiring.Component):
                         m.next = "Next"
             with m.State("Store"):
                 m.d.comb += [
-                    self.o.valid.eq(beat.valid), self._data.eq(beat.p.data),
-                    self._at.eq(command["address"][6:]), beat.ready.eq(self.o.ready),
+                    o.valid.eq(beat.valid), self._data.eq(beat.p.data),
+                    self._at.eq(command["address"][6:]), beat.ready.eq(o.ready),
                 ]
                 with m.If(beat.valid & beat.ready):
                     m.d.sync += [self._index.eq(self._index + 1), fault.eq(fault | beat.p.error)]
                     with m.If(self._whole):
                         m.d.sync += [
                             command["address"].eq(command["address"] + BUS),
-                            command["value"].eq(command["value"] - 1), mark.eq(self.sent + 1),
+                            command["value"].eq(command["value"] - 1),
                         ]
                         with m.If(last):
-                            m.next = "Settle"
+                            m.next = "Send"
+            with m.State("Send"):
+                m.d.sync += mark.eq(self.sent)
+                with m.If(~self.o.valid):
+                    m.next = "Settle"
             with m.State("Settle"):
                 with m.If((self.answered - mark)[:32].as_signed() >= 0):
                     self._end(m, fault)
             with m.State("Load"):
                 whole = self._append(m, beat.valid, beat.p.data)
-                m.d.comb += beat.ready.eq(self.o.ready)
+                m.d.comb += beat.ready.eq(o.ready)
                 with m.If(beat.valid & beat.ready):
                     m.d.sync += fault.eq(fault | beat.p.error)
                     with m.If(whole):
@@ -162,8 +182,8 @@ class RemoteLane(wiring.Component):
                         with m.If(last):
                             self._end(m, fault | beat.p.error)
             with m.State("Complete"):
-                m.d.comb += self.o_completion.valid.eq(1)
-                with m.If(self.o_completion.ready):
+                m.d.comb += self.o_completion.valid.eq(~self.o.valid)
+                with m.If(self.o_completion.valid & self.o_completion.ready):
                     m.next = "Idle"
         self._remember(m)
         return m
@@ -194,13 +214,13 @@ class RemoteLane(wiring.Component):
 
     def _append(self, m, valid, data):
         """Offer a beat of a block of the result; whether it is taken, and is the last of it."""
-        m.d.comb += [self.o.valid.eq(valid), self._at.eq(self._result), self._data.eq(data)]
-        with m.If(valid & self.o.ready):
+        m.d.comb += [self._o.valid.eq(valid), self._at.eq(self._result), self._data.eq(data)]
+        with m.If(valid & self._o.ready):
             m.d.sync += self._index.eq(self._index + 1)
             with m.If(self._whole):
                 m.d.sync += [self._result.eq(self._result + 1), self._room.eq(self._room - 1),
                              self.o_completion.p.bytes.eq(self.o_completion.p.bytes + BUS)]
-        return self.o.ready & self._whole
+        return self._o.ready & self._whole
 
     def _ask(self, block, count):
         """Assignments to the request for so many blocks."""
@@ -241,10 +261,10 @@ class RemoteLane(wiring.Component):
                 with m.Case(Command.WRITE_MEMORY):
                     with m.If(address[:6] != 0):
                         self._fail(m, Status.BAD_JOB, Detail.ALIGNMENT)
-                    with m.Elif(value > self._left):
+                    with m.Elif(self._lacks):
                         self._fail(m, Status.BAD_JOB, Detail.LENGTH)
                     with m.Else():
-                        passed = self._repeated | (value == 0)
+                        passed = self._repeated | self._empty
                         with m.If(self._take(m, value, read=~passed)):
                             m.next = "Store"
                             with m.If(passed):
@@ -252,9 +272,9 @@ class RemoteLane(wiring.Component):
                 with m.Case(Command.READ_MEMORY):
                     with m.If(address[:6] != 0):
                         self._fail(m, Status.BAD_JOB, Detail.ALIGNMENT)
-                    with m.Elif(value > self._room):
+                    with m.Elif(self._exceeds):
                         self._fail(m, Status.NO_ROOM, Detail.CAPACITY)
-                    with m.Elif(value == 0):
+                    with m.Elif(self._empty):
                         m.next = "Next"
                     with m.Else():
                         m.d.comb += [self.request.valid.eq(1), *self._ask(address[6:], value)]
@@ -267,10 +287,9 @@ class RemoteLane(wiring.Component):
         """A message begins; perhaps it was executed before."""
         m.d.sync += self._begun.eq(1)
         m.next = "Next"
-        age = (self._latest - number)[:32]
-        with m.If(self._known & (age < REPEATS)):
+        with m.If(self._again):
             m.d.sync += self._repeated.eq(1)
-            with m.If((age == 0) & (self._status != Status.OK)):
+            with m.If(self._same & (self._status != Status.OK)):
                 self._fail(m, self._status, self._detail)
         with m.Else():
             m.d.sync += [self._latest.eq(number), self._known.eq(1)]

@@ -56,7 +56,7 @@ class RawSource(wiring.Component):
         m.d.comb += [
             over.eq(ended.bit_select(context, 1)),
             final.eq(column + 1 == words),
-            emitted.eq(~self.o.valid | self.o.ready),
+            emitted.eq(~self.o.valid),
         ]
         for c in range(n):
             m.d.comb += self.i[c].ready.eq(take & (context == c))

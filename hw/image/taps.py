@@ -85,7 +85,6 @@ class Taps(wiring.Component):
         step_in, step_out = Signal(g.side + 1), Signal(g.side + 1)
         final = Signal()
         valid = Signal()
-        over = Signal()
         start = Signal(self._start)
         m.d.comb += [
             valid.eq(busy & (t > lowest)),
@@ -93,12 +92,11 @@ class Taps(wiring.Component):
             start.eq(Cat(x, t, fresh, final)),
             queue.w_data.eq(start),
             queue.w_en.eq(valid),
-            over.eq(~busy | (valid & queue.w_rdy & final)),
             self.i.ready.eq(~loaded | ~prepared),
         ]
         # Two registers ahead of the walk: the command, and what follows from it.
         advance = Signal()
-        m.d.comb += advance.eq(prepared & over & taken)
+        m.d.comb += advance.eq(prepared & ~busy & taken)
         with m.If(self.i.ready):
             m.d.sync += [loaded.eq(self.i.valid), command.eq(self.i.payload)]
         with m.If(~prepared | advance):
@@ -129,7 +127,7 @@ class Taps(wiring.Component):
                         m.d.sync += t.eq(t - step_in)
         with m.Elif(busy):
             m.d.sync += [t.eq(t + step_out), x.eq(x + 1)]
-        with m.If(over):
+        with m.If(valid & queue.w_rdy & final):
             m.d.sync += busy.eq(0)
         with m.If(advance):
             m.d.sync += [

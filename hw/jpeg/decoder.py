@@ -162,11 +162,13 @@ class Decoder(wiring.Component):
             m.submodules[f"reader_{c}"] = reader = ByteReader()
             m.submodules[f"unstuffer_{c}"] = unstuffer = Unstuffer()
             wiring.connect(m, wiring.flipped(self.i[c]), reader.i)
+            # A parser that is idle takes nothing: of one context all is its own.
+            mine = here[c] if n > 1 else C(1, 1)
             m.d.comb += [
                 requests[c].eq(s.parse),
                 s.available.eq(reader.o.valid), s.ended.eq(reader.ended),
                 reader.drain.eq(s.drain), reader.next.eq(s.next),
-                s.parsed.eq(here[c] & markers.done),
+                s.parsed.eq(mine & markers.done),
                 s.status.eq(markers.status), s.detail.eq(markers.detail),
                 s.parsed_header.eq(markers.header),
                 unstuffer.enable.eq(s.scanning), unstuffer.ended.eq(reader.ended),
@@ -175,15 +177,16 @@ class Decoder(wiring.Component):
                 s.chunk.eq(unstuffer.o.valid),
                 unstuffer.i.payload.eq(reader.o.payload),
                 unstuffer.i.valid.eq(reader.o.valid),
-                reader.o.ready.eq(Mux(here[c], markers.i.ready, unstuffer.i.ready)),
+                # An unstuffer takes nothing but from a scan.
+                reader.o.ready.eq((mine & markers.i.ready) | unstuffer.i.ready),
                 reader.skip.payload.eq(markers.skip.payload),
-                reader.skip.valid.eq(here[c] & markers.skip.valid),
+                reader.skip.valid.eq(mine & markers.skip.valid),
                 entropy.i[c].payload.eq(unstuffer.o.payload),
                 entropy.i[c].valid.eq(unstuffer.o.valid),
                 unstuffer.o.ready.eq(entropy.i[c].ready | s.discard),
                 entropy.segment_end[c].eq(unstuffer.stopped & ~unstuffer.o.valid),
             ]
-            with m.If(here[c]):
+            with m.If(mine):
                 m.d.comb += [
                     markers.i.payload.eq(reader.o.payload), markers.i.valid.eq(reader.o.valid),
                     markers.ended.eq(reader.ended), markers.skip.ready.eq(reader.skip.ready),

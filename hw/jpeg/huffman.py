@@ -70,7 +70,7 @@ class HuffmanBuilder(wiring.Component):
         space = Signal(9)
         fill = Signal(10)
         symbol = Signal(8)
-        count = Signal(8)          # symbols of this length to come
+        count, some = Signal(8), Signal()  # symbols of this length to come; there are
         span = Signal(9)           # entries of the first level that begin with a code of it
 
         w, valid = Signal.like(self.write), Signal()
@@ -80,7 +80,10 @@ class HuffmanBuilder(wiring.Component):
         m.d.comb += [w.context.eq(self.context), w.ac.eq(self.ac), w.number.eq(self.number)]
 
         run, size = symbol[4:], symbol[:4]
-        level_length = Mux(length > LEVEL_BITS, length - LEVEL_BITS, length)
+        # Of the length at hand, which is there for two cycles when they are used.
+        first, level_length = Signal(), Signal(range(1, LEVEL_BITS + 1))
+        m.d.sync += [first.eq(length <= LEVEL_BITS),
+                     level_length.eq(Mux(length <= LEVEL_BITS, length, length - LEVEL_BITS))]
         usable = Mux(self.ac, size <= 10, (run == 0) & (size <= 11))
 
         def put(level, pointer):
@@ -123,39 +126,41 @@ class HuffmanBuilder(wiring.Component):
                     m.next = "Rest of first level"
 
             with m.State("Length"):
-                m.d.sync += count.eq(counts[(length - 1)[:4]])
+                here = Signal(8)
+                m.d.comb += here.eq(counts[(length - 1)[:4]])
+                m.d.sync += [count.eq(here), some.eq(here != 0)]
                 m.next = "Symbol"
                 with m.If(length == 17):
                     m.next = "Rest of sub-table"
 
             with m.State("Symbol"):
+                m.d.comb += self.i.ready.eq(some)
                 with m.If(self.abort):
                     m.d.sync += [self.bad.eq(1), length.eq(17)]
                     m.next = "Length"
-                with m.Elif(count == 0):
+                with m.Elif(~some):
                     # A code of this length may not be all ones, nor may there be too many.
                     m.d.sync += [length.eq(length + 1), codes.eq(codes << 1), span.eq(span >> 1)]
                     with m.If(codes <= 0):
                         m.d.sync += [self.bad.eq(1), codes.eq(0)]
                     m.next = "Length"
                 with m.Else():
-                    m.d.comb += self.i.ready.eq(1)
                     with m.If(self.i.valid):
                         m.d.sync += [symbol.eq(self.i.payload), codes.eq(codes - 1),
-                                     count.eq(count - 1)]
+                                     count.eq(count - 1), some.eq(count != 1)]
                         with m.If(~self.ac & (self.i.payload > 15)):
                             m.d.sync += self.bad.eq(1)
-                        with m.If(length <= LEVEL_BITS):
+                        with m.If(first):
                             m.d.sync += fill.eq(span)
                             m.next = "Fill first level"
                         with m.Elif(sub_left == 0):
                             m.d.sync += [
-                                depth.eq(length - LEVEL_BITS), reach.eq(length),
-                                space.eq(1 << (length - LEVEL_BITS)[:3]),
+                                depth.eq(level_length), reach.eq(length),
+                                space.eq(1 << level_length[:3]),
                             ]
                             m.next = "Depth"
                         with m.Else():
-                            m.d.sync += fill.eq((1 << depth) >> (length - LEVEL_BITS)[:3])
+                            m.d.sync += fill.eq((1 << depth) >> level_length[:3])
                             m.next = "Fill second level"
 
             with m.State("Fill first level"):
@@ -184,7 +189,7 @@ class HuffmanBuilder(wiring.Component):
                 ]
                 m.d.sync += [
                     root.eq(root + 1), sub_left.eq(1 << depth),
-                    fill.eq((1 << depth) >> (length - LEVEL_BITS)[:3]),
+                    fill.eq((1 << depth) >> level_length[:3]),
                 ]
                 with m.If(root[LEVEL_BITS]):
                     m.d.sync += self.bad.eq(1)

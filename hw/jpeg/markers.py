@@ -323,7 +323,8 @@ class Markers(wiring.Component):
             m.d.comb += huffman.start.eq(1)
             m.next = "Table"
         with m.State("Table"):
-            m.d.comb += huffman.i.valid.eq(self.i.valid & (remaining != 0))
+            # The counts are in the segment, and so are the symbols once it has been seen.
+            m.d.comb += huffman.i.valid.eq(self.i.valid)
             with m.If(huffman.counted & ~started):
                 m.d.sync += started.eq(1)
                 m.d.comb += huffman.i.valid.eq(0)

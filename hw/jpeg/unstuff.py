@@ -52,10 +52,11 @@ class Unstuffer(wiring.Component):
         escape = Signal()
         high = Signal(8)
         odd = Signal()
+        # A chunk takes two bytes: that in which it leaves need not be the second.
         free = Signal()
         m.d.comb += [
-            free.eq(~self.o.valid | self.o.ready),
-            self.i.ready.eq(self.enable & ~self.stopped & (free | ~odd)),
+            free.eq(~self.o.valid | ~odd),
+            self.i.ready.eq(self.enable & ~self.stopped & free),
         ]
 
         append = Signal()
@@ -73,10 +74,10 @@ class Unstuffer(wiring.Component):
                 m.d.sync += escape.eq(1)
             with m.Else():
                 m.d.comb += [stop.eq(1), code.eq(self.i.payload)]
-        with m.Elif(self.enable & self.ended & ~self.stopped & (free | ~odd)):
+        with m.Elif(self.enable & self.ended & ~self.stopped & free):
             m.d.comb += stop.eq(1)
 
-        with m.If(free):
+        with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
         with m.If(append):
             m.d.sync += odd.eq(~odd)

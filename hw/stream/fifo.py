@@ -47,28 +47,32 @@ class Fifo(wiring.Component):
         self.write, self.read = self.memory.write_port(), self.memory.read_port()
         self.stored = Signal(range(depth + 1))  # written, and not yet asked for
         self.asked = Signal()                   # at the memory's output
-        self.reader = Signal(range(depth))
+        self.reader = Signal(range(depth))      # address of the next to ask for
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.memory = self.memory
         write, read = self.write, self.read
-        writer = Signal(range(self.depth))
+        # Addresses and a bit more, so that full is not empty. That a payload is asked for is late:
+        # nothing is counted with it.
+        writer, reader = (Signal(range(2 * self.depth), name=name) for name in (
+            "writer", "reader_0"))
         free, move, ask = Signal(), Signal(), Signal()
         m.d.comb += [
-            self.i.ready.eq(self.stored != self.depth),
+            self.stored.eq(writer - reader), self.reader.eq(reader),
+            self.i.ready.eq((writer ^ reader) != self.depth),
             write.en.eq(self.i.valid & self.i.ready),
             write.addr.eq(writer), write.data.eq(self.i.payload),
             free.eq(~self.o.valid | self.o.ready),
             move.eq(~self.asked | free),
-            ask.eq(move & (self.stored != 0)),
+            ask.eq(move & (writer != reader)),
             read.addr.eq(self.reader), read.en.eq(move),
             self.level.eq(self.stored + self.asked + self.o.valid),
         ]
-        m.d.sync += [
-            writer.eq(writer + write.en), self.reader.eq(self.reader + ask),
-            self.stored.eq(self.stored + write.en - ask),
-        ]
+        with m.If(write.en):
+            m.d.sync += writer.eq(writer + 1)
+        with m.If(ask):
+            m.d.sync += reader.eq(reader + 1)
         with m.If(move):
             m.d.sync += self.asked.eq(ask)
         with m.If(free):

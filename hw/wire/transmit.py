@@ -74,6 +74,7 @@ class Transmit(wiring.Component):
         m.submodules.packets = packets = Register(Packet)
         m.submodules.composer = composer = Composer(self.width)
         m.submodules.arp = arp = ArpAnswer(self.width)
+        m.submodules.answers = answers = Register(Beat(self.width))
         m.submodules.arbiter = arbiter = Arbiter(Beat(self.width), 3)
         wiring.connect(m, wiring.flipped(self.i), segmenter.i)
         wiring.connect(m, wiring.flipped(self.i_data), composer.i_data)
@@ -82,7 +83,8 @@ class Transmit(wiring.Component):
         wiring.connect(m, packets.o, composer.i)
         wiring.connect(m, composer.o, arbiter.i[0])
         wiring.connect(m, wiring.flipped(self.i_echo), arbiter.i[1])
-        wiring.connect(m, arp.o, arbiter.i[2])
+        wiring.connect(m, arp.o, answers.i)
+        wiring.connect(m, answers.o, arbiter.i[2])
         wiring.connect(m, arbiter.o, wiring.flipped(self.o))
         m.d.comb += [
             segmenter.segment.eq(self.segment), segmenter.restart.eq(self.restart),

@@ -124,6 +124,7 @@ class DispatcherSpec(Spec):
         mine = self.held & (self.origin == 0)
         m.d.comb += [
             Assert(dut.batch == batch), Assert(inside["running"] == running),
+            Assert(inside["some"] == (inside["left"] != 0)),
             Assert(dut.begin == dut.request[0].valid),
             Assert(dut.request[0].ready | ~dut.request[0].valid),
             Assert(~dut.begin | (dut.start & ~running & ~dut.active.bit_select(batch, 1))),
