@@ -88,7 +88,10 @@ class Gather(wiring.Component):
         self._place(m, go, placed)
         with m.If(go):
             m.d.sync += [
-                multiplied.eq(placed), base.eq(placed.arrival.slot * self.message_beats),
+                multiplied.eq(placed),
+                # The last beat that fits closes the burst, whatever follows.
+                multiplied.close.eq(placed.close | (placed.offset + 1 == self._room)),
+                base.eq(placed.arrival.slot * self.message_beats),
                 final.eq(multiplied),
                 address.eq(Cat(C(0, shift), self.messages + base) + multiplied.offset),
             ]
@@ -147,12 +150,11 @@ class Gather(wiring.Component):
             m.d.sync += [
                 placed.valid.eq(taken), placed.write.eq(fits & ~new.dropped & ~over & ~i.lost),
                 placed.data.eq(i.data), placed.count.eq(i.count), placed.offset.eq(offset),
-                # The last beat that fits closes the burst, whatever follows.
-                placed.close.eq(C(not self.bursts, 1) | i.end | (
-                    offset + 1 == self._room)),
+                placed.close.eq(C(not self.bursts, 1) | i.end),
                 placed.ends.eq(i.last), placed.dropped.eq(new.dropped),
                 arrival.slot.eq(new.slot), arrival.queue.eq(i.queue),
-                arrival.length.eq((offset << beat_bits(self.port)) + i.count), arrival.peer.eq(new.peer),
+                arrival.length.eq((offset << beat_bits(self.port)) + i.count),
+                arrival.peer.eq(new.peer),
                 arrival.has_immediate.eq(i.has_immediate & ~i.lost),
                 arrival.immediate.eq(Mux(i.has_immediate & ~i.lost, i.immediate, 0)),
                 arrival.status.eq(Status.OK), arrival.detail.eq(Detail.NONE),

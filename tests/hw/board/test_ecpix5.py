@@ -24,8 +24,8 @@ CELLS = Path(__file__).with_name("ecp5_cells.v")
 
 #: A card that is built soon.
 SMALL = CardConfig(contexts=1, lines=1, max_width=64, max_side=256, max_taps=64, source_rows=32,
-                   intermediate_bits=10, output_bits=8, recipes=1, text_lanes=0, wire=64, queues=4,
-                   slots=2, remote=True)
+                   intermediate_bits=10, output_bits=8, recipes=1, text_lanes=0, wire=64, port=64,
+                   queues=4, slots=2, remote=True)
 
 
 def test_top():

@@ -10,11 +10,12 @@ from runner import simulate
 
 @pytest.mark.parametrize("wire, text_lanes, stall", [(512, 0, 0), (64, 1, 0.3)])
 def test_network(wire, text_lanes, stall):
+    """The memory port is as wide as the wire."""
     pytest.importorskip("scapy.contrib.roce", reason="scapy builds packets: pip install scapy")
     config = CardConfig(contexts=1, max_width=64, max_side=256, max_taps=64, source_rows=32,
                         intermediate_bits=10, output_bits=8, recipes=2,
-                        text_lanes=text_lanes, max_ngram=2, feature_rows=64, wire=wire, queues=5,
-                        slots=4)
+                        text_lanes=text_lanes, max_ngram=2, feature_rows=64, wire=wire, port=wire,
+                        queues=5, slots=4)
     simulate(Card(config), "card_network", name=f"network_{wire}",
              env={"HEADRACE_STALL": str(stall), "HEADRACE_SLOTS": str(config.slots),
                   "HEADRACE_TEXTS": str(text_lanes), "HEADRACE_PAGES": str(config.pages),
