@@ -108,8 +108,8 @@ delete =TRELLIS_FF/t:$specify2
 synth_lattice -family ecp5 -top top -json {stem}.json -run map_luts:
 """
 
-#: The same of a whole card: states of state machines, which reset sets anyway, begin as anything, for
-#: else yosys leaves them encoded as they are. A bit each is smaller, and faster.
+#: The same of a whole card: states of state machines, which reset sets anyway, begin as anything,
+#: for else yosys leaves them encoded as they are. A bit each is smaller, and faster.
 ECP5_CARD_SCRIPT = ECP5_SCRIPT.replace(
     "synth_lattice", "setattr -unset init w:fsm_state*\nsynth_lattice", 1)
 

@@ -128,7 +128,8 @@ class Gather(wiring.Component):
     def _place(self, m, go, placed):
         """Where a beat goes: what is known of its message is kept for each queue."""
         known = data.StructLayout({
-            "slot": range(self.slots + 1), "offset": len(self._room), "dropped": 1, "over": 1, "peer": Peer})
+            "slot": range(self.slots + 1), "offset": len(self._room), "dropped": 1, "over": 1,
+            "peer": Peer})
         m.submodules.known = cells = memory.Memory(shape=known, depth=self.queues, init=[])
         read, write = cells.read_port(domain="comb"), cells.write_port()
         i, old, new = self.i.p, read.data, write.data

@@ -54,7 +54,8 @@ class Recorder(wiring.Component):
         super().__init__({
             "note": In(Arrival(queues, slots)), "note_valid": In(1),
             "i": In(stream.Signature(Completion)), "results": In(58), "result_beats": In(26),
-            "o_write": Out(stream.Signature(WriteBeat(8 * BUS))), "sent": In(32), "answered": In(32),
+            "o_write": Out(stream.Signature(WriteBeat(8 * BUS))),
+            "sent": In(32), "answered": In(32),
             "o": Out(stream.Signature(Response(queues, slots))),
         })
 

@@ -42,9 +42,9 @@ CAPABILITIES = {name: 0x40 + 4 * n for n, name in enumerate(("identity", "versio
 #: entropy decoder: it decoded a symbol, it lacked bits, it lacked a free block. ``pixel_words`` are
 #: words of 8 pixels that were decoded, ``text_words`` 8 bytes of text that were taken (or less, at
 #: the end of one), ``elements`` features and tokens; ``read_beats`` and ``write_beats`` are the
-#: memory port's, 64 bytes each, or 8 if it is narrow. ``busy`` and ``text_busy`` are cycles in which
-#: an image lane, a text lane had work. ``messages`` came from the network as a whole, ``refused``
-#: found no free slot.
+#: memory port's, 64 bytes each, or 8 if it is narrow. ``busy`` and ``text_busy`` are cycles in
+#: which an image lane, a text lane had work. ``messages`` came from the network as a whole,
+#: ``refused`` found no free slot.
 COUNTERS = {name: 0x100 + 8 * n for n, name in enumerate((
     "cycles", "busy", "requests", *(f"status_{status.name.lower()}" for status in Status),
     "symbols", "starved", "stalled", "pixel_words", "read_beats", "write_beats", "bus_errors",

@@ -205,7 +205,8 @@ class RemoteLane(wiring.Component):
         that was possible."""
         taken = Signal(name="taken")
         m.d.comb += [
-            self.request.valid.eq(read), *self._ask(self._payload, count), taken.eq(Mux(read, self.request.ready, 1)),
+            self.request.valid.eq(read), *self._ask(self._payload, count),
+            taken.eq(Mux(read, self.request.ready, 1)),
         ]
         with m.If(taken):
             m.d.sync += [self._payload.eq(self._payload + count),

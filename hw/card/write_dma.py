@@ -70,7 +70,8 @@ class WriteDma(wiring.Component):
         count = Signal(range(self.BURST))
         last, taken = Signal(), Signal()
         able = Signal()             # `beats` has room: half the card waits for it
-        first = Signal.like(self.aw.p.address)          # address of the burst, behind its first beat
+        # Address of the burst, behind its first beat.
+        first = Signal.like(self.aw.p.address)
         closed, burst = Signal(), Signal(self.aw.payload.shape())   # a burst, a cycle later
         ready = Signal(range(self.DEPTH + 1))  # bursts whose address was sent
         m.d.comb += [

@@ -36,8 +36,8 @@ class RowPacker(wiring.Component):
     Members
     -------
     start, address, stride : :py:`In(...)`
-        Strobe for each context: an image begins, of whose last one all has left; the byte addresses of the first row of its
-        planes, and the bytes from row to row.
+        Strobe for each context: an image begins, when all of its last one has left; the byte
+        addresses of the first row of its planes, and the bytes from row to row.
     i : :py:`In(stream.Signature(Chunk(contexts)))`
     o : :py:`Out(stream.Signature(ResultBeat(contexts, port)))`
     """
@@ -83,7 +83,8 @@ class RowPacker(wiring.Component):
                     placed.context.eq(i.context), placed.address.eq(here[bits:]),
                     placed.data.eq(i.data << Cat(C(0, 3), here[:bits])),
                     placed.strobe.eq(((C(1, most + 1) << i.count) - 1)[:most] << here[:bits]),
-                    placed.last.eq(i.last), placed.full.eq(end >= size), placed.spills.eq(end > size),
+                    placed.last.eq(i.last), placed.full.eq(end >= size),
+                    placed.spills.eq(end > size),
                     position.eq(here + i.count), fresh.eq(i.last),
                 ]
                 with m.If(i.last):

@@ -75,7 +75,7 @@ def test_init_wrong():
     with pytest.raises(ValueError, match=r"^Delay must be within 0 and 3.175 ns, not 3.2$"):
         DdrInput(1, 3.2)
     with pytest.raises(ValueError, match=r"^Wire must be 64, not 512$"):
-        Ecpix5(dataclasses.replace(SMALL, wire=512))
+        Ecpix5(dataclasses.replace(SMALL, wire=512, port=512))
     with pytest.raises(ValueError, match=r"^Buffers must be within 4096 bytes, not \d+$"):
         Ecpix5(SMALL, memory_bits=12)
     with pytest.raises(ValueError, match=r"^Card must be remote to be driven"):

@@ -15,7 +15,7 @@ from headrace.hw.board.plugin import Plugin
 from headrace.hw.board.sizer import FrameSizer
 from headrace.hw.board.window import PAGE, SIZE, WINDOW, AddressSpace
 from headrace.hw.card import registers
-from headrace.hw.card.config import BUS, PORTS, CardConfig
+from headrace.hw.card.config import PORTS, CardConfig
 from headrace.hw.card.control import Control
 
 
