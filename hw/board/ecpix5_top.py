@@ -21,8 +21,8 @@ __all__ = ["MAC", "IP", "CLOCK", "Ecpix5"]
 #: Addresses until something else is written to the registers: 02:00:00:00:00:01, 10.0.0.2.
 MAC, IP = 0x02_00_00_00_00_01, 0x0A_00_00_02
 
-#: MHz of the board's clock, of what is sent, and of the card at most: the PLL makes 83.3.
-REFERENCE, TRANSMIT, CLOCK = 100, 125, 84
+#: MHz of the board's clock, of what is sent, and of the card.
+REFERENCE, TRANSMIT, CLOCK = 100, 125, 80
 
 #: Of :class:`.rgmii.Rgmii`. With its registers as they are after reset, the KSZ9031RNX sends a
 #: clock that is 1.2 ns late already, and does not delay the one that it gets. litex-boards has
@@ -77,7 +77,7 @@ class Ecpix5(wiring.Component):
     memory_bits : int
         The card's memory has ``2 ** memory_bits`` bytes.
     clock : float
-        MHz of the card at most; see :func:`.ecp5.pll_settings`.
+        MHz of the card, which a PLL of its own can make; see :func:`.ecp5.pll_settings`.
     phy_reset : float
         Seconds from reset until the PHY is let go.
     options
@@ -100,7 +100,7 @@ class Ecpix5(wiring.Component):
         if config.wire != 64:
             raise ValueError(f"Wire must be 64, not {config.wire!r}")
         self.config, self.memory_bits, self.phy_reset = config, memory_bits, phy_reset
-        self.pll = pll_settings(REFERENCE, TRANSMIT, clock)
+        self.plls = [pll_settings(REFERENCE, mhz, mhz) for mhz in (TRANSMIT, clock)]
         self.writes, self.free = network_boot(config, **{
             "mac": MAC, "ip": IP, "message_bytes": BUFFER, "result_bytes": BUFFER, **options})
         if self.free > 1 << memory_bits:
@@ -116,7 +116,8 @@ class Ecpix5(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        m.submodules.pll = pll = Pll(self.pll)
+        m.submodules.pll = pll = Pll(self.plls[0])
+        m.submodules.card_pll = card_pll = Pll(self.plls[1])
         m.domains.sync = domain = ClockDomain("sync")
         reset = Signal()
         m.submodules.reset = ResetSynchronizer(reset, domain="sync")
@@ -128,7 +129,8 @@ class Ecpix5(wiring.Component):
         card = Card(config)
         m.submodules.card = DomainRenamer("card")(card)
         m.d.comb += [
-            pll.i.eq(self.clk100), domain.clk.eq(pll.second), reset.eq(~self.rst_n | ~pll.locked),
+            pll.i.eq(self.clk100), card_pll.i.eq(self.clk100), domain.clk.eq(card_pll.first),
+            reset.eq(~self.rst_n | ~pll.locked | ~card_pll.locked),
             card.ap_clk.eq(ClockSignal()), card.ap_rst_n.eq(~ResetSignal()),
             ethernet.clk125.eq(pll.first), ethernet.reset.eq(reset),
         ]
@@ -153,7 +155,7 @@ class Ecpix5(wiring.Component):
 
     def _life(self, m, card, boot):
         """The PHY's reset, and LEDs."""
-        hertz = 1e6 * self.pll.outputs[1]
+        hertz = 1e6 * self.plls[1].outputs[0]
         waits = round(self.phy_reset * hertz)
         waited, beat = Signal(range(waits + 1)), Signal(26)
         m.d.sync += beat.eq(beat + 1)
