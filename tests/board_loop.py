@@ -17,19 +17,21 @@ class Loop(wiring.Component):
     """In place of an :class:`Ecpix5`."""
 
     def __init__(self, board):
-        self.pll = board.pll
+        self.plls = board.plls
         board._MustUse__used = True     # or Amaranth warns
         super().__init__(dict(board.signature.members))
 
     def elaborate(self, platform):
         m = Module()
         m.domains.sync = domain = ClockDomain("sync")
-        m.submodules.pll = pll = Pll(self.pll)
-        reset = ~self.rst_n | ~pll.locked
+        m.submodules.pll = pll = Pll(self.plls[0])
+        m.submodules.card_pll = card_pll = Pll(self.plls[1])
+        reset = ~self.rst_n | ~pll.locked | ~card_pll.locked
         m.submodules.reset = ResetSynchronizer(reset, domain="sync")
         m.submodules.ethernet = ethernet = Ethernet(rx_delay=RX_DELAY, tx_delay=TX_DELAY)
         m.d.comb += [
-            pll.i.eq(self.clk100), domain.clk.eq(pll.second), ethernet.clk125.eq(pll.first),
+            pll.i.eq(self.clk100), card_pll.i.eq(self.clk100), domain.clk.eq(card_pll.first),
+            ethernet.clk125.eq(pll.first),
             ethernet.reset.eq(reset), self.eth_rst_n.eq(1), self.led_r.eq(~0),
             *(getattr(ethernet, name).eq(getattr(self, f"eth_{name}"))
               for name in ("rx_clk", "rx_ctl", "rx_data")),
