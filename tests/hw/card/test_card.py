@@ -8,7 +8,7 @@ from runner import simulate
 
 
 @pytest.mark.parametrize("port, contexts, image_lanes, text_lanes, stall", [
-    (512, 2, 2, 1, 0.3), (64, 1, 1, 1, 0.3)])
+    (512, 1, 1, 0, 0), (512, 2, 2, 1, 0.3), (64, 1, 1, 1, 0.3)])
 def test_black_box(port, contexts, image_lanes, text_lanes, stall):
     config = CardConfig(contexts=contexts, max_width=64, max_side=256, max_taps=64,
                         source_rows=32, intermediate_bits=10, output_bits=8, recipes=2,
