@@ -38,7 +38,7 @@ scaling: .venv/.scaling    ## Images a cycle against the number of image lanes (
 
 report: .venv/.boards      ## Area of kernels and boards' cards, clocks on an ECP5, hours
 	$(BIN)/python -m headrace.hw.report
-	$(BIN)/headrace bench boards examples/teddies.jpg -o build/report
+	$(BIN)/headrace bench boards examples/teddies.jpg -o build/report --seeds 1 2 3
 
 bitstream: .venv/.installed $(if $(filter ecpix5,$(BOARD)),.venv/.reports)  ## BOARD=u55c: its files and, where its tools are, its bitstream; alone: list boards
 	@$(BIN)/python -m headrace.hw.board $(BOARD) $(if $(BOARD),-o build/$(BOARD))
@@ -55,6 +55,13 @@ lint: .venv/.lint          ## Style
 clean:                     ## Remove what was built
 	rm -rf build .venv
 
+# Install what an extra needs: pip would compile the cards again.
+define extra
+$(BIN)/python -c 'from importlib.metadata import requires; print(*(need.split(";")[0] for need \
+	in requires("headrace") if need.endswith("extra == \"$(1)\"")), sep="\n")' > .venv/$(1).txt
+$(BIN)/python -m pip install --quiet --requirement .venv/$(1).txt
+endef
+
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
@@ -68,7 +75,7 @@ clean:                     ## Remove what was built
 	@touch $@
 
 .venv/.reports: .venv/.installed
-	$(BIN)/python -m pip install --quiet --editable '.[hw]'
+	$(call extra,hw)
 	@touch $@
 
 .venv/.boards: .venv/.installed
@@ -77,7 +84,7 @@ clean:                     ## Remove what was built
 	@touch $@
 
 .venv/.formal: .venv/.installed
-	$(BIN)/python -m pip install --quiet --editable '.[formal]'
+	$(call extra,formal)
 	@touch $@
 
 .venv/.vocabulary: .venv/.installed

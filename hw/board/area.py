@@ -6,6 +6,7 @@ import re
 
 from ..card.image_lane import ImageLane
 from ..report import ECP5_CARD_SCRIPT, Kernel, measure_xcup, run, synthesise
+from .constraints import constraints
 
 
 __all__ = ["FILL", "FAMILIES", "area", "fitting", "shares"]
@@ -35,7 +36,8 @@ def count_ecp5(component, stem, folder, pins=None):
 
 
 def count_xcup(component, stem, folder, pins=None):
-    """Resources by the names that :class:`.board.Part` has; there are no pins."""
+    """Resources by the names that :class:`.board.Part` has; there are no pins, and constraints do
+    not change what is counted."""
     found = measure_xcup(Kernel(lambda: component), stem, folder)
     return {"lut": found["LUT"] + found["LUT as memory"], "ff": found["FF"],
             "dsp": found["DSP48E2"], "bram36": found["RAMB36E2"] + found["RAMB18E2"] / 2,
@@ -46,7 +48,7 @@ def count_xcup(component, stem, folder, pins=None):
 FAMILIES = {"ecp5": count_ecp5, "xcup": count_xcup}
 
 
-def area(board, folder):
+def area(board, folder, known=None):
     """Synthesise a board's card, and one of its image lanes alone.
 
     Parameters
@@ -54,6 +56,8 @@ def area(board, folder):
     board : Board
     folder : Path
         For the tools' files.
+    known : dict, optional
+        Where what has been counted is kept for the next board: some have the same card or lane.
 
     Returns
     -------
@@ -66,11 +70,17 @@ def area(board, folder):
     subprocess.CalledProcessError
         If a tool fails; its log is in ``folder``.
     """
-    count = FAMILIES[board.family]
-    top = board.top(board.config)
-    pins = board.files(board, top).get(f"{board.name}.lpf")
-    card = count(top, f"{board.name}_card", folder, pins)
-    lane = count(ImageLane(board.config), f"{board.name}_lane", folder)
+    known = {} if known is None else known
+
+    def find(top, config, stem, pins=None):
+        if (top, config) not in known:
+            known[top, config] = FAMILIES[board.family](
+                top(config), f"{board.name}_{stem}", folder, pins)
+        return known[top, config]
+
+    card = find(board.top, board.config, "card", constraints(board).read_text())
+    # A lane does not mind how many there are.
+    lane = find(ImageLane, dataclasses.replace(board.config, image_lanes=1), "lane")
     return {"card": card, "lane": lane,
             "lanes": fitting(board.part, card, lane, board.config.image_lanes)}
 

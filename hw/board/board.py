@@ -42,8 +42,8 @@ class Board:
     sources : str
         The Verilog file, in the board's folder, or one of RTLIL, which ends in ``.il``.
     files : callable
-        ``files(board, component)``: all other files, text by path in the board's folder. One is
-        ``build.sh``, which makes ``result`` wherever the tools are.
+        ``files(board, component)``: all other files but the constraints, text by path in the
+        board's folder. One is ``build.sh``, which makes ``result`` wherever the tools are.
     tools : tuple of str
         Programs that it runs.
     folders : dict of str to str

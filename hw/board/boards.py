@@ -4,6 +4,7 @@
 from ..export import convert_component
 from ..report import rtlil_text
 from . import ecpix5, kv260, opennic, u50, u55c, u280
+from .constraints import alone_tcl, constraints
 
 
 __all__ = ["BOARDS", "generate"]
@@ -32,6 +33,8 @@ def generate(board, folder, *, config=None):
     """
     component = board.top(config or board.config)
     texts = {**board.files(board, component),
+             constraints(board).name: constraints(board).read_text(),
+             **({"alone.tcl": alone_tcl(board)} if board.family == "xcup" else {}),
              board.sources: rtlil_text(component) if board.sources.endswith(".il")
              else convert_component(component, board.module)}
     for name, text in texts.items():

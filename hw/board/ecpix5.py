@@ -2,7 +2,6 @@
 """LambdaConcept ECPIX-5: a card in the network by itself, built with yosys and nextpnr."""
 
 import dataclasses
-from pathlib import Path
 
 from ..card.config import CONFIGS
 from ..report import ECP5_CARD_SCRIPT
@@ -12,9 +11,6 @@ from .ecpix5_top import CLOCK, Ecpix5
 
 __all__ = ["BOARD"]
 
-
-#: Pins and clocks. Those of the PLL's outputs nextpnr knows.
-CONSTRAINTS = Path(__file__).with_name("ecpix5.lpf")
 
 BUILD = """\
 #!/bin/sh
@@ -37,8 +33,7 @@ yowasp-ecppack --compress --input headrace.config --bit headrace.bit
 
 def files(board, component):
     """The board's files."""
-    return {"headrace.ys": ECP5_CARD_SCRIPT.format(stem="headrace"),
-            "ecpix5.lpf": CONSTRAINTS.read_text(), "build.sh": BUILD}
+    return {"headrace.ys": ECP5_CARD_SCRIPT.format(stem="headrace"), "build.sh": BUILD}
 
 
 BOARD = Board(

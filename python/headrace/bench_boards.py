@@ -2,7 +2,6 @@
 """What cards take of the boards' parts, and what they would do there: all of it estimates."""
 
 import io
-import json
 import tempfile
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from headrace.bench import LANE, measure
 from headrace.hw.card.config import CONFIGS
 
 
-__all__ = ["boards", "routed", "table", "picture"]
+__all__ = ["boards", "table", "picture"]
 
 
 #: Copies of a photo, so that all contexts of a lane are busy.
@@ -57,15 +56,7 @@ def lane_rate(config, name, data):
             "beats": max(figures["read_beats"], figures["write_beats"]) / COPIES}
 
 
-def routed(folder):
-    """MHz that nextpnr found for each clock of a board that was built in ``folder``, by name."""
-    path = Path(folder) / "timing.json"
-    if not path.is_file():
-        return {}
-    return {name: clock["achieved"] for name, clock in json.loads(path.read_text())["fmax"].items()}
-
-
-def boards(path, names=(), *, build=Path("build"), folder=None):
+def boards(path, names=(), *, build=Path("build"), folder=None, seeds=()):
     """Figures of boards.
 
     Parameters
@@ -78,13 +69,17 @@ def boards(path, names=(), *, build=Path("build"), folder=None):
         Where `make bitstream` built boards: for those that pip's tools route, their clocks.
     folder : Path, optional
         For the tools' files.
+    seeds : sequence of int
+        Place and route the boards that pip's tools build with each of these, instead of reading
+        what is in ``build``.
 
     Returns
     -------
     list of dict
         For each board ``board``, ``title``, ``part`` and what it has, ``card``, ``lane`` and
         ``lanes`` as :func:`headrace.hw.board.area.area` says, and ``shares`` of the part;
-        ``asked`` MHz and what was ``routed``; of the image lane ``file``, ``bytes``, ``cycles``
+        ``asked`` MHz, those ``routed`` for each clock by name (with several seeds, by the best),
+        and of each seed in ``placements``; of the image lane ``file``, ``bytes``, ``cycles``
         and ``beats`` an image, if its simulated card is built, else ``missing``;
         ``images_per_second`` and ``bytes_per_second``, of files, of the card, and ``fitting``
         both with all lanes that fit.
@@ -92,23 +87,28 @@ def boards(path, names=(), *, build=Path("build"), folder=None):
     # It needs Amaranth.
     from headrace.hw.board.area import area, shares
     from headrace.hw.board.boards import BOARDS
+    from headrace.hw.board.clocks import best, place, read_clocks
 
     for name in names:
         if name not in BOARDS:
             raise ValueError(f"Board must be one of {', '.join(BOARDS)}, not {name!r}")
     data, figures, known = Path(path).read_bytes(), [], {}
     with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(folder or temporary)
         for name in names or BOARDS:
             board = BOARDS[name]
-            # Some have the same card.
-            key = board.top, board.config, board.part.lut
-            if key not in known:
-                known[key] = area(board, Path(folder or temporary))
+            taken = area(board, folder, known)
+            clocks = read_clocks(build / name)
+            placements = {}
+            if seeds and board.family == "ecp5":
+                placements = place(board, folder / name, seeds)
+                clocks = best(placements)
             found = {"board": name, "title": board.title, "part": board.part.name,
                      "has": {field: getattr(board.part, field) for field in RESOURCES},
-                     **known[key], "shares": shares(board.part, known[key]["card"]),
+                     **taken, "shares": shares(board.part, taken["card"]),
                      "image_lanes": board.config.image_lanes, "asked": board.clock,
-                     "routed": routed(build / name)}
+                     "routed": reached(clocks),
+                     "placements": {seed: reached(each) for seed, each in placements.items()}}
             figures.append(found)
             try:
                 found |= lane_rate(board.config, name if name in CONFIGS else "sim", data)
@@ -125,10 +125,21 @@ def boards(path, names=(), *, build=Path("build"), folder=None):
     return figures
 
 
+def reached(clocks):
+    """MHz by name."""
+    return {name: mhz for name, (_, mhz) in clocks.items()}
+
+
+def listed(clocks):
+    """Clocks for a reader, the slowest, which is the card's, first."""
+    return ", ".join(f"{mhz:.1f}" for mhz in sorted(clocks.values()))
+
+
 def clocks(found):
     """What is known of a board's clock."""
     if found["routed"]:
-        return ", ".join(f"{mhz:.1f}" for mhz in sorted(found["routed"].values())) + " routed"
+        return f"{listed(found['routed'])} routed" + "".join(
+            f"; seed {seed}: {listed(each)}" for seed, each in found["placements"].items())
     if "levels" in found["card"]:
         return f"{found['asked']} asked, {found['card']['levels']} levels"
     return f"{found['asked']} asked"

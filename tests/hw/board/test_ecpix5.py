@@ -15,6 +15,7 @@ import pytest
 
 from headrace.hw.board import ecpix5
 from headrace.hw.board.boards import generate
+from headrace.hw.board.constraints import constraints
 from headrace.hw.board.ecp5 import DdrInput, pll_settings
 from headrace.hw.board.ecpix5_top import REFERENCE, TRANSMIT, Ecpix5
 from headrace.hw.card.config import CardConfig
@@ -84,7 +85,7 @@ def test_init_wrong():
 
 def test_constraints():
     """Each port has a pin of its own, and nothing else has; clocks that come in are bound."""
-    text = ecpix5.CONSTRAINTS.read_text()
+    text = constraints(ecpix5.BOARD).read_text()
     sites = re.findall(r'^LOCATE COMP "(\S+)" SITE "(\w+)";$', text, re.M)
     types = re.findall(r'^IOBUF PORT "(\S+)" IO_TYPE=LVCMOS33( PULLMODE=UP| SLEWRATE=FAST)?;$',
                        text, re.M)

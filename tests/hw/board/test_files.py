@@ -261,12 +261,12 @@ def test_register_map():
     assert end <= 1 << registers.ADDRESS_BITS
 
 
-def run_tcl(script, folder, component=None):
-    """Run a script among stand-ins of Vivado's commands; the calls."""
+def run_tcl(script, folder, component=None, before=""):
+    """Run a script, and Tcl ``before`` it, among stand-ins of Vivado's commands; the calls."""
     pins = list(ports(component)) if component else []
     buses = list(interfaces(component)) if component else []
     prelude = (f"set pins {{{' '.join(pins)}}}\nset buses {{{' '.join(buses)}}}\n"
-               f"source {{{HERE / 'vivado.tcl'}}}\ncd {{{folder}}}\nsource {{{script}}}\n")
+               f"source {{{HERE / 'vivado.tcl'}}}\ncd {{{folder}}}\n{before}\nsource {{{script}}}\n")
     if tclsh := shutil.which("tclsh"):
         (folder / "prelude.tcl").write_text(prelude + 'puts [join $log "\\n"]\n')
         run = subprocess.run([tclsh, folder / "prelude.tcl"], text=True, capture_output=True,
@@ -303,6 +303,22 @@ def test_package_tcl(built, name, tmp_path):
         log = run_tcl(tmp_path / "design.tcl", tmp_path, component)
         assert calls(log, "validate_bd_design") and calls(log, "launch_runs")
         assert (tmp_path / "headrace.bit").exists() and (tmp_path / "headrace.hwh").exists()
+
+
+@pytest.mark.parametrize("name", [*ALVEO, "kv260", "opennic"])
+def test_alone(built, name, tmp_path):
+    """The card is implemented by itself at the board's clock, and a clock not met is an error."""
+    board, folder, _ = built(name)
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    component = board.top(board.config)
+    log = run_tcl(tmp_path / "alone.tcl", tmp_path, component)
+    (clock,) = calls(log, "create_clock")
+    assert float(re.search(r"-period ([\d.]+) ", clock)[1]) == \
+        pytest.approx(1000 / board.clock, abs=1e-3)
+    assert board.part.name in calls(log, "synth_design")[0]
+    assert (tmp_path / "utilization.txt").exists() and (tmp_path / "timing.txt").exists()
+    with pytest.raises(Exception, match=f"{board.clock} MHz are not met: see {tmp_path}"):
+        run_tcl(tmp_path / "alone.tcl", tmp_path, component, "set slack_found -0.1")
 
 
 def test_design_needs_package(built, tmp_path):

@@ -55,6 +55,17 @@ array set commands {
     wait_on_run                    {{} {} {} 1 1}
     get_runs                       {{} {} {} 1 1}
     read_verilog                   {{-quiet -sv} {} {} 1 1}
+    read_xdc                       {{-quiet} {-mode} {} 1 1}
+    create_clock                   {{} {-name -period} {} 1 1}
+    get_ports                      {{} {} {} 1 1}
+    synth_design                   {{} {-mode -top -part} {} 0 0}
+    opt_design                     {{} {} {} 0 0}
+    place_design                   {{} {} {} 0 0}
+    phys_opt_design                {{} {} {} 0 0}
+    route_design                   {{} {} {} 0 0}
+    report_utilization             {{} {-file} {} 0 0}
+    report_timing_summary          {{} {-file} {} 0 0}
+    get_timing_paths               {{-setup} {-max_paths} {} 0 0}
 }
 
 # Take a call apart: a dict of options, and the other arguments under "".
@@ -110,6 +121,37 @@ proc do.add_files {call} {
     }
 }
 proc do.read_verilog {call} { do.add_files $call }
+# Constraints are read when the design is synthesised.
+set constraint_files {}
+proc do.read_xdc {call} {
+    do.add_files $call
+    lappend ::constraint_files [lindex [dict get $call ""] 0]
+}
+proc do.get_ports {call} {
+    set name [lindex [dict get $call ""] 0]
+    if {$name ni $::pins} { error "no port $name" }
+    return $name
+}
+# Each step needs the one before.
+set done {}
+proc do.synth_design {call} {
+    set ::done synth_design
+    foreach file $::constraint_files { uplevel #0 [list source $file] }
+}
+foreach {name before} {opt_design synth_design place_design opt_design
+                       phys_opt_design place_design route_design phys_opt_design} {
+    proc do.$name {call} [format {
+        if {$::done ne "%s"} { error "%s: not after $::done" }
+        set ::done %s
+    } $before $name $name]
+}
+proc do.report_utilization {call} { touch [dict get $call -file] }
+proc do.report_timing_summary {call} { touch [dict get $call -file] }
+set slack_found 0.1
+proc do.get_timing_paths {call} {
+    if {$::done ne "route_design"} { error "get_timing_paths: not routed" }
+    return path
+}
 proc do.ipx.package_project {call} { touch [dict get $call -root_dir]/component.xml }
 proc do.ipx.edit_ip_in_project {call} {
     if {![file exists [lindex [dict get $call ""] 0]]} { error "no component" }
@@ -168,7 +210,9 @@ proc do.set_property {call} {
         set ::repository $value
     }
 }
-proc do.get_property {call} { return 100% }
+proc do.get_property {call} {
+    return [expr {[lindex [dict get $call ""] 0] eq "SLACK" ? $::slack_found : "100%"}]
+}
 proc do.get_board_parts {call} { return xilinx.com:kv260_som:part0:1.4 }
 
 # Block designs: pins and buses of each kind of cell.
