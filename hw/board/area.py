@@ -7,6 +7,7 @@ import re
 from ..card.image_lane import ImageLane
 from ..report import ECP5_CARD_SCRIPT, Kernel, measure_xcup, run, synthesise
 from .constraints import constraints
+from .platforms import PLATFORMS
 
 
 __all__ = ["FILL", "FAMILIES", "area", "fitting", "shares"]
@@ -38,7 +39,7 @@ def count_ecp5(component, stem, folder, pins=None):
 def count_xcup(component, stem, folder, pins=None):
     """Resources by the names that :class:`.board.Part` has; there are no pins, and constraints do
     not change what is counted."""
-    found = measure_xcup(Kernel(lambda: component), stem, folder)
+    found = measure_xcup(Kernel(lambda: component), stem, folder, platform=PLATFORMS["xcup"])
     return {"lut": found["LUT"] + found["LUT as memory"], "ff": found["FF"],
             "dsp": found["DSP48E2"], "bram36": found["RAMB36E2"] + found["RAMB18E2"] / 2,
             "uram": found["cells"].get("URAM288", 0), "levels": found["levels of logic"]}

@@ -5,6 +5,7 @@ from ..export import convert_component
 from ..report import rtlil_text
 from . import ecpix5, kv260, opennic, u50, u55c, u280
 from .constraints import alone_tcl, constraints
+from .platforms import PLATFORMS
 
 
 __all__ = ["BOARDS", "generate"]
@@ -36,7 +37,7 @@ def generate(board, folder, *, config=None):
              constraints(board).name: constraints(board).read_text(),
              **({"alone.tcl": alone_tcl(board)} if board.family == "xcup" else {}),
              board.sources: rtlil_text(component) if board.sources.endswith(".il")
-             else convert_component(component, board.module)}
+             else convert_component(component, board.module, platform=PLATFORMS[board.family])}
     for name, text in texts.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -67,10 +67,10 @@ def built(tmp_path_factory):
     """Folders with the files of boards; boards of the same card share its Verilog."""
     original, texts = boards.convert_component, {}
 
-    def convert(component, module):
+    def convert(component, module, **options):
         key = type(component), component.config
         if key not in texts:
-            texts[key] = original(component, module)
+            texts[key] = original(component, module, **options)
         component._MustUse__used = True     # or Amaranth warns
         return texts[key]
 
@@ -266,7 +266,8 @@ def run_tcl(script, folder, component=None, before=""):
     pins = list(ports(component)) if component else []
     buses = list(interfaces(component)) if component else []
     prelude = (f"set pins {{{' '.join(pins)}}}\nset buses {{{' '.join(buses)}}}\n"
-               f"source {{{HERE / 'vivado.tcl'}}}\ncd {{{folder}}}\n{before}\nsource {{{script}}}\n")
+               f"source {{{HERE / 'vivado.tcl'}}}\ncd {{{folder}}}\n"
+               f"{before}\nsource {{{script}}}\n")
     if tclsh := shutil.which("tclsh"):
         (folder / "prelude.tcl").write_text(prelude + 'puts [join $log "\\n"]\n')
         run = subprocess.run([tclsh, folder / "prelude.tcl"], text=True, capture_output=True,
