@@ -10,9 +10,9 @@ __all__ = ["PLATFORMS", "UltraScalePlus"]
 #: Bits of a block RAM of 36 kb; bits and words of an UltraRAM (UG573).
 BLOCK, WIDTH, DEPTH = 36 * 1024, 72, 4096
 
-#: Block RAMs that a memory takes before it may become UltraRAM, which is slower, and how many an
-#: UltraRAM must replace on the average: more than parts have for each.
-LEAST, REPLACED = 8, 2
+#: Block RAMs that an UltraRAM, which has the bits of 8, must replace; of a memory of more than 8 it
+#: need not be as many, but more than parts have for each UltraRAM.
+REPLACED, LARGE, REPLACED_OF_LARGE = 4, 8, 2.5
 
 
 class UltraScalePlus:
@@ -29,7 +29,8 @@ class UltraScalePlus:
         blocks = -(-width * memory.depth // BLOCK)
         ultra = -(-width // WIDTH) * -(-memory.depth // DEPTH)
         if len(reads) == len(writes) == 1 and reads[0].domain == writes[0].domain \
-                and not any(memory.data.init) and blocks >= LEAST and blocks > REPLACED * ultra:
+                and not any(memory.data.init) and blocks >= ultra * (
+                    REPLACED if blocks <= LARGE else REPLACED_OF_LARGE):
             memory.attrs.setdefault("ram_style", "ultra")
         return memory.elaborate(None)
 

@@ -41,9 +41,9 @@ def style(*args, family="xcup", **options):
 
 
 @pytest.mark.parametrize("args, options, expected", [
-    ((72, 4096), {}, "ultra"), ((64, 4608), {}, "ultra"),   # 8 block RAMs for 1, 8 for 2
-    ((72, 3584), {}, None), ((24, 16384), {}, "ultra"),     # 7 for 1, 11 for 4
-    ((18, 16384), {}, None),                                # 8 for 4
+    ((72, 4096), {}, "ultra"), ((32, 4096), {}, "ultra"),   # 8 block RAMs for 1, 4 for 1
+    ((24, 4096), {}, None), ((24, 8192), {}, None),         # 3 for 1, 6 for 2
+    ((24, 16384), {}, "ultra"), ((18, 20480), {}, None),    # 11 for 4, 10 for 5
     ((72, 4096), {"reads": 2}, None), ((72, 4096), {"writes": 2}, None),
     ((72, 4096), {"init": [0, 1]}, None), ((72, 4096), {"domain": "comb"}, None),
     ((72, 4096), {"attrs": {"ram_style": "block"}}, "block"),
