@@ -15,12 +15,14 @@ from tqdm import tqdm
 
 import headrace
 from headrace import (
-    bench, bench_boards, bench_card, bench_host, bench_text, bench_wire, control, demo, nic,
-    overlay, wire)
+    bench, bench_boards, bench_card, bench_host, bench_text, bench_wire, demo, nic, overlay)
 from headrace.client import Client
 from headrace.hashing import HashingRecipe
 from headrace.hw.status import Detail, Status
-from headrace.recipe import DTYPES, FILTERS, LAYOUTS, Recipe
+from headrace.options import (
+    bench_options, card_options, files_argument, hash_options, image_options, output_option,
+    send_options, serve_options, token_options)
+from headrace.recipe import Recipe
 from headrace.token_recipe import TokenRecipe
 
 
@@ -29,45 +31,6 @@ __all__ = ["main"]
 
 #: Items given to the card at once; to one in the network, which should not run dry.
 BATCH, NETWORK_BATCH = 16, 256
-
-
-def size(text):
-    """``256`` or ``HEIGHTxWIDTH``."""
-    sides = [int(side) for side in text.split("x")]
-    if len(sides) > 2:
-        raise ValueError
-    return sides[0] if len(sides) == 1 else tuple(sides)
-
-
-def positive(text):
-    """A number from 1 on."""
-    if int(text) < 1:
-        raise ValueError
-    return int(text)
-
-
-def numbers(text):
-    """``a,b,c``."""
-    return tuple(float(number) for number in text.split(","))
-
-
-def ngrams(text):
-    """``low,high``."""
-    low, high = map(int, text.split(","))
-    return low, high
-
-
-def place(text, port=control.PORT):
-    """``HOST`` or ``HOST:PORT``."""
-    host, colon, number = text.partition(":")
-    if not host:
-        raise ValueError
-    return host, int(number) if colon else port
-
-
-def station(text):
-    """``IP`` or ``IP:PORT``."""
-    return wire.Station(None, *place(text, wire.ROCE_PORT))
 
 
 def open_card(args):
@@ -376,46 +339,6 @@ def parser():
         sub.set_defaults(function=function)
         return sub
 
-    def card_options(sub):
-        sub.add_argument("--card", metavar="sim|cpu|xrt:N|udp://HOST",
-                         help="see headrace cards (default: the simulated card)")
-        fallback_option(sub)
-
-    def fallback_option(sub):
-        sub.add_argument("--fallback", choices=("cpu", "raise"), default="cpu",
-                         help="what to do with items that the card hands back (default: cpu)")
-
-    def files_argument(sub):
-        sub.add_argument("files", nargs="+", type=Path, metavar="FILE")
-
-    def image_options(sub):
-        sub.add_argument("--resize", type=size, metavar="N|HxW",
-                         help="shorter side, or exact size")
-        sub.add_argument("--crop", type=size, metavar="N|HxW", help="cut from the centre")
-        sub.add_argument("--filter", choices=FILTERS, default="bilinear")
-        sub.add_argument("--imagenet", action="store_true", help="ImageNet's mean and std")
-        sub.add_argument("--mean", type=numbers, metavar="R,G,B")
-        sub.add_argument("--std", type=numbers, metavar="R,G,B")
-        sub.add_argument("--dtype", choices=tuple(DTYPES),
-                         help="default: float32 with mean and std, else uint8")
-        sub.add_argument("--layout", choices=LAYOUTS, default="CHW")
-        sub.add_argument("--preview", type=Path, metavar="FILE.png",
-                         help="the results as a picture")
-
-    def token_options(sub, required):
-        sub.add_argument("--tokenizer", type=Path, required=required, metavar="tokenizer.json")
-        sub.add_argument("--special", action="store_true",
-                         help="put the post-processor's tokens around each text")
-
-    def hash_options(sub):
-        sub.add_argument("--features", type=int, default=HashingRecipe.features, metavar="N")
-        sub.add_argument("--ngrams", type=ngrams, default=(1, 1), metavar="LOW,HIGH")
-        sub.add_argument("--decode-error", choices=("strict", "ignore", "replace"),
-                         default="strict")
-
-    def output_option(sub, metavar, help=None):
-        sub.add_argument("-o", "--output", type=Path, metavar=metavar, help=help)
-
     sub = verb("run", run, "Prepare images for a network.")
     files_argument(sub)
     image_options(sub)
@@ -442,74 +365,15 @@ def parser():
     sub = verb("send", send, "Do what run, tokenize (with --tokenizer) and hash (with --hash or "
                              "--features) do, on a card in the network.")
     files_argument(sub)
-    sub.add_argument("--to", type=place, required=True, metavar="HOST[:PORT]",
-                     help=f"control address of the server (default port: {control.PORT})")
-    image_options(sub)
-    token_options(sub, required=False)
-    hash_options(sub)
-    sub.set_defaults(features=None)
-    sub.add_argument("--hash", action="store_true", help="the files are texts to be hashed")
-    output_option(sub, "FILE", "as of run, tokenize or hash")
-    away = sub.add_mutually_exclusive_group()
-    away.add_argument("--keep", action="store_true",
-                      help="results stay in the memory of the server's host, see serve --output")
-    away.add_argument("--forward", type=station, metavar="IP[:PORT]",
-                      help="results go to another station (default port: 4791)")
-    sub.add_argument("--mtu", type=int, default=1500, metavar="BYTES",
-                     help="longest IPv4 packet that is sent (default: 1500)")
-    sub.add_argument("--timeout", type=float, default=10.0, metavar="SECONDS",
-                     help="without any answer, until requests are sent again (default: 10)")
-    sub.add_argument("--retries", type=int, default=5, metavar="N",
-                     help="times that a request is sent again (default: 5)")
-    sub.add_argument("--window", type=int, default=32, metavar="N",
-                     help="requests under way at most (default: 32)")
-    sub.add_argument("--no-check", dest="check", action="store_false",
-                     help="nobody looks at the CRC of packets")
-    fallback_option(sub)
+    send_options(sub)
 
     sub = verb("serve", run_server, "Connect a card to a TAP device (root) or to a UDP port.")
-    link = sub.add_mutually_exclusive_group(required=True)
-    link.add_argument("--tap", metavar="NAME", help="name of the device to make")
-    link.add_argument("--udp", type=place, metavar="HOST:PORT",
-                      help="UDP port for datagrams, TCP port for control")
-    sub.add_argument("--ip", metavar="IP[/PREFIX]", help="the card's address (prefix: 24)")
-    sub.add_argument("--mac", help="the card's address")
-    sub.add_argument("--host-ip", metavar="IP",
-                     help="address of the host's side of the TAP device (default: the card's "
-                          "neighbour)")
-    sub.add_argument("--control", type=int, default=control.PORT, metavar="PORT",
-                     help=f"TCP port on the host's side, with --tap (default: {control.PORT})")
-    sub.add_argument("--mtu", type=int, default=1500, metavar="BYTES", help="of the TAP device")
-    sub.add_argument("--rate", type=float, default=64.0, metavar="MB/S",
-                     help="what is sent to clients at most (default: %(default)s)")
-    sub.add_argument("-o", "--output", type=Path, metavar="FOLDER",
-                     help="for results in host memory, as .npy")
-    sub.add_argument("--card", default="sim", metavar="sim|MODULE:CALLABLE",
-                     help="what to serve (default: the simulated card)")
+    serve_options(sub)
 
     verb("cards", list_cards, "List the cards that can be opened.")
 
     sub = verb("bench", run_bench, "Measure the simulated card, in cycles, or the driver.")
-    sub.add_argument("what", choices=("jpeg", "text", "card", "wire", "host", "boards"),
-                     help="an image lane, a text lane, cards with 1, 2 and 4 image lanes, the "
-                          "network port, the driver itself (these two need no files), or what "
-                          "the boards' cards take and do (needs the extra hw, tens of minutes)")
-    # With "*" they could not stand behind options in all versions of Python.
-    sub.add_argument("files", nargs="+", default=[], type=Path, metavar="FILE").required = False
-    sub.add_argument("--copies", type=positive, metavar="N",
-                     help="of each file: for each lane (card, default: 16), or in all (wire, "
-                          "default: 8)")
-    sub.add_argument("--card", default="sim", metavar="NAME",
-                     help="the simulated card whose image lane is measured (jpeg, default: sim)")
-    sub.add_argument("--board", action="append", default=[], metavar="NAME",
-                     help="one of those to measure (boards, default: all)")
-    sub.add_argument("--seeds", type=int, nargs="+", default=[], metavar="N",
-                     help="place and route with these, a third of an hour each (boards that the "
-                          "extra hw builds; default: read what `make bitstream` found)")
-    output_option(sub, "FOLDER", "for a picture, and the tools' files (boards)")
-    sub.add_argument("--json", action="store_true")
-    sub.add_argument("--tokenizer", type=Path, metavar="tokenizer.json",
-                     help="measure WordPiece too (text)")
+    bench_options(sub)
 
     sub = verb("overlay", write_overlay,
                "Write an overlay of the simulated card for PYNQ: no bitstream, only metadata.")
