@@ -80,10 +80,11 @@ def area(board, folder, known=None):
     known = {} if known is None else known
 
     def find(top, config, stem, pins=None):
-        if (top, config) not in known:
-            known[top, config] = FAMILIES[board.family](
+        key = board.family, top, config
+        if key not in known:
+            known[key] = FAMILIES[board.family](
                 top(config), f"{board.name}_{stem}", folder, pins)
-        return known[top, config]
+        return known[key]
 
     card = find(board.top, board.config, "card", constraints(board).read_text())
     single = dataclasses.replace(board.config, image_lanes=1)
