@@ -5,7 +5,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := $(shell find hw sim -name cocotb -prune -o -type f -name '*.[ch]pp' -print -o -type f -name '*.py' -print)
 
-.PHONY: help install demo test sim formal campaign exports bench scaling report bitstream program vocabulary lint clean
+.PHONY: help install demo test sim formal campaign exports bench scaling report report-kernels \
+	report-boards bitstream program vocabulary lint clean
 
 help:            ## This list
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST)
@@ -36,8 +37,13 @@ bench: .venv/.installed    ## Cycles of the decoder and of the whole lane
 scaling: .venv/.scaling    ## Images a cycle against the number of image lanes (compiles two more cards)
 	$(BIN)/headrace bench card examples/teddies.jpg
 
-report: .venv/.boards      ## Area of kernels and boards' cards, clocks on an ECP5, hours
+report: .venv/.boards      ## Area of kernels and boards' cards, clocks on an ECP5, two hours on two cores
+	$(MAKE) --jobs=2 --keep-going --output-sync=target report-kernels report-boards
+
+report-kernels: .venv/.boards
 	$(BIN)/python -m headrace.hw.report
+
+report-boards: .venv/.boards
 	$(BIN)/headrace bench boards examples/teddies.jpg -o build/report --seeds 1 2 3
 
 bitstream: .venv/.installed $(if $(filter ecpix5,$(BOARD)),.venv/.reports)  ## BOARD=u55c: its files and, where its tools are, its bitstream; alone: list boards

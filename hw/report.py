@@ -60,7 +60,7 @@ KERNELS = {
     "jpeg.idct (2 lines)": Kernel(lambda: Idct(2)),
     "jpeg.entropy (4 contexts)": Kernel(lambda: EntropyDecoder(4)),
     "jpeg.decoder (4 contexts, 1 line)": Kernel(lambda: Decoder(4, 1024, 1)),
-    "jpeg.decoder (4 contexts, 2 lines)": Kernel(lambda: Decoder(4, 1024, 2)),
+    "jpeg.decoder (4 contexts, 2 lines)": Kernel(lambda: Decoder(4, 1024, 2), mhz=100),
     "jpeg.decoder (card)": Kernel(
         lambda: Decoder(CARD.contexts, CARD.max_width, CARD.lines), ("xcup",)),
     "image.resize (1 context, multipliers of 18 bits)": Kernel(

