@@ -68,6 +68,7 @@ class Detail(enum.IntEnum):
     TIE = 68, "a resize coefficient too near a rounding tie"
     CROP = 69, "a crop larger than the image"
     EMPTY = 70, "an output without pixels"
+    ORDER = 71, "a resize whose passes the installed Pillow, older than 13, does in another order"
 
     # Text
     UTF8 = 80, "bytes that are not UTF-8"

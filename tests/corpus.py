@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Real JPEG files with what a decoder must make of them.
 
-They are not part of the repository: ``HEADRACE_CORPUS`` names their folder, by default
-``../shared/corpus`` beside the repository. Tests that need them are skipped without it.
+They are not part of the repository: ``HEADRACE_CORPUS`` names a folder, by default
+``../shared/corpus`` beside the repository, with the files in ``jpeg`` and what is known of them in
+``jpeg/manifest.json``. Tests that need them are skipped without it.
 """
 
 import functools

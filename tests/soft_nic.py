@@ -42,8 +42,9 @@ class SoftNic(Nic):
         Messages that it does in one call of :meth:`exchange`.
     deaf : bool
         It takes no message.
-    transient : int
-        Requests that are answered ``LOST`` before the first one is done.
+    answers : sequence of Status
+        How the first requests are answered, instead of being done. ``LOST`` has no number, as on a
+        card: that was in a packet that did not come.
     forgotten : int
         Requests that are not answered at all before the first one is.
 
@@ -57,9 +58,9 @@ class SoftNic(Nic):
 
     def __init__(self, mac="02:00:00:00:12:34", ip="10.77.0.2", *, segment=1024, queues=16,
                  loss=0.0, duplication=0.0, exchange_rate=0.0, seed=1, each=4, deaf=False,
-                 transient=0, forgotten=0):
+                 answers=(), forgotten=0):
         self.mac, self.ip, self.segment = mac, ip, segment
-        self.queues, self.each, self.deaf, self.transient = queues, each, deaf, transient
+        self.queues, self.each, self.deaf, self.answers = queues, each, deaf, list(answers)
         self.forgotten, self.deepest = forgotten, 0
         self.faults = Faults(loss, duplication, exchange_rate, seed=seed)
         self.open = {}
@@ -153,13 +154,15 @@ class SoftNic(Nic):
 
     def _answer(self, message):
         work, reply, _, sender = self.open[message.queue_pair]
-        if self.transient:
-            self.transient -= 1
-            completion, raw = dict(status=Status.LOST, detail=Detail.NONE), b""
+        number = message.immediate or 0
+        if self.answers:
+            completion, raw = dict(status=self.answers.pop(0), detail=Detail.NONE), b""
+            if completion["status"] is Status.LOST:
+                number = 0
         else:
             completion, raw = self._do(work, message.payload)
         completion = {"detail": 0, "height": 0, "width": 0, "cycles": 1000, **completion,
-                      "request": message.immediate or 0, "bytes": len(raw)}
+                      "request": number, "bytes": len(raw)}
         if reply is None:
             self.results.append(Received(
                 message.queue_pair, completion["request"], Status(completion["status"]),

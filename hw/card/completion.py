@@ -38,9 +38,9 @@ class Completer(wiring.Component):
         Strobe: a batch of ``count`` jobs begins; completions go to that beat address.
     i : :py:`In(stream.Signature(Completion)).array(sources)`
     o : :py:`Out(stream.Signature(WriteBeat(512)))`
+        Blocks.
     o_network : :py:`Out(stream.Signature(Completion))`
         Those of the network, if there is one, as they are.
-        Blocks.
     sent, answered : :py:`In(32)`
         Of :class:`.write_dma.WriteDma`, into which ``o`` goes at once.
     active : :py:`Out(2)`

@@ -46,9 +46,9 @@ class TextLane(wiring.Component):
     fault : :py:`In(1)`
         Strobe: the payload whose words come is not what the memory holds.
     idle : :py:`Out(1)`
+        No text is under way.
     active : :py:`Out(1)`
         There is something to do, or in a moment there will be nothing more.
-        No text is under way.
     write, write_valid : :py:`In(TextTableWrite)`
         Strobe while ``idle``: a word of a table.
     o : :py:`Out(stream.Signature(WriteBeat(512)))`

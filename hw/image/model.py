@@ -4,10 +4,11 @@
 import numpy as np
 
 from .layout import PRECISION, TIE_SHIFT
+from .order import vertical_first
 
 
-__all__ = ["PRECISION", "TIE_SHIFT", "FILTERS", "window", "coefficients", "vertical_first",
-           "resized_size", "crop_offset", "resize"]
+__all__ = ["PRECISION", "TIE_SHIFT", "FILTERS", "window", "coefficients", "resized_size",
+           "crop_offset", "resize"]
 
 
 #: Filters by name, as numbered in a recipe.
@@ -61,11 +62,6 @@ def coefficients(size_in, size_out, filter):
     quotient, rest = np.divmod(np.abs(weights) << PRECISION, total)
     k = np.sign(weights) * (quotient + (2 * rest >= total))
     return first, k, np.abs(2 * rest - total) <= (total >> TIE_SHIFT)
-
-
-def vertical_first(in_height, in_width, height, width):
-    """Whether Pillow 13 runs the vertical pass before the horizontal one."""
-    return in_height > height and in_height - height > 2 * (in_width - width)
 
 
 def resized_size(in_height, in_width, *, size=None, shorter=None):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""JPEG to tensor on a card, equal to Pillow and torchvision to the bit.
+"""JPEG to tensor and text to token ids on a card, equal to the CPU libraries to the bit.
 
 >>> import headrace as hr
 >>> card = hr.open("cpu")

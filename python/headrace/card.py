@@ -59,7 +59,7 @@ class Outcome:
 
 
 class Card(abc.ABC):
-    """A card: turns encoded images and pixels into arrays. Made by :func:`headrace.open`.
+    """A card: turns images, pixels and texts into arrays. Made by :func:`headrace.open`.
 
     All methods may be called from any thread. A card is closed by :meth:`close` or at the end of
     a ``with`` block, and can be pickled: the copy opens a card of the same kind.

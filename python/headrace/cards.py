@@ -12,7 +12,7 @@ __all__ = ["cards", "open"]
 
 #: Kinds of card by name, best first.
 KINDS = {"sim": "the simulated card: the RTL itself, compiled; slow and exact",
-         "cpu": "no card: the same verbs, done by Pillow",
+         "cpu": "no card: the same verbs, done by Pillow, scikit-learn and tokenizers",
          "nic": "the simulated card with a network port",
          "sim2": "the simulated card with two image lanes, without text lanes",
          "sim4": "the simulated card with four image lanes, without text lanes",

@@ -25,8 +25,6 @@ OVERTAKEN = 16
 PATIENCE = 2
 #: Datagrams sent between two looks at the other direction.
 BURST = 32
-#: Statuses that another attempt may better.
-TRANSIENT = Status.LOST, Status.NO_ROOM
 #: Seconds for which the server may see to the last requests.
 PARTING = 15.0
 
@@ -323,18 +321,17 @@ class _Exchange:
     def _answered(self, number, completion, result):
         now = time.monotonic()
         pending = self.pending.get(number)
+        status = Status(completion["status"])
         if pending is None:
-            self.counts["duplicates"] += 1
+            # The number of a request that the card lost a packet of is lost, too.
+            self.counts["duplicates"] += status is not Status.LOST
             return
         self.heard = now
-        status = Status(completion["status"])
-        if status is Status.LOST:
-            self.counts["lost"] += 1
-        if status in TRANSIENT and pending.times <= self.channel.retries:
+        if status is Status.NO_ROOM and pending.times <= self.channel.retries:
             if number not in self.again:
                 self.again[number] = now + self._pause(pending)
             return
-        if status not in TRANSIENT:
+        if status is not Status.NO_ROOM:
             self.counts["received"] += 1
         self._end(number, (completion, result))
         for other in self.pending.values():

@@ -4,17 +4,24 @@
 import dataclasses
 
 import numpy as np
+import PIL
 
 from headrace.card import Outcome, Report, check_target
 from headrace.cpu import redo
 from headrace.errors import ItemError
 from headrace.hashing import HashingRecipe
+from headrace.header import image_size
+from headrace.hw.image.order import vertical_first
 from headrace.hw.status import Detail, Status
 from headrace.recipe import Recipe
 
 
 __all__ = ["report_of", "reports_of", "collect_image", "features_of", "tokens_of", "array_of",
            "settle_images", "settle_texts"]
+
+
+#: Pillow resizes by columns first where that is less work, as a card does, since 13.
+ROWS_ALWAYS_FIRST = int(PIL.__version__.split(".")[0]) < 13
 
 
 def report_of(done):
@@ -107,8 +114,18 @@ def array_of(work, done, raw):
     return tokens_of(raw)
 
 
+def in_other_order(recipe, item):
+    """Whether the installed Pillow rounds between the two passes of this resize otherwise than a
+    card, which does them in the order of Pillow 13."""
+    if not ROWS_ALWAYS_FIRST or recipe.resize is None:
+        return False
+    height, width = item.shape[:2] if item.ndim > 1 else image_size(item)
+    return vertical_first(height, width, *recipe.resized(height, width))
+
+
 def settle_images(fallback, recipe, items, targets, outcomes):
-    """Outcome of every image: where there is a Report of what is wrong, ``fallback`` decides.
+    """Outcome of every image: where there is a Report of what is wrong, or the installed Pillow
+    would do it in another order, ``fallback`` decides.
 
     Parameters
     ----------
@@ -125,6 +142,9 @@ def settle_images(fallback, recipe, items, targets, outcomes):
     """
     settled = []
     for n, outcome in enumerate(outcomes):
+        if isinstance(outcome, Outcome) and in_other_order(recipe, items[n]):
+            outcome = dataclasses.replace(
+                outcome.report, status=Status.UNSUPPORTED, detail=Detail.ORDER)
         if isinstance(outcome, Report):
             if outcome.error is not None:
                 outcome = Outcome(None, outcome)

@@ -8,6 +8,7 @@ import random
 import cocotb
 from headrace.hw.image import model
 from headrace.hw.image.layout import Geometry, Recipe
+from headrace.hw.image.order import vertical_first
 from headrace.hw.status import Detail, Status
 from headrace.hw.stream.layout import Frame
 from streams import Sink, Source, begin, pack
@@ -77,7 +78,7 @@ def check(plan, height, width, recipe):
     assert (plan.height, plan.width) == crop
     assert plan.bypass == bypass
     assert plan.repeat == (3 if recipe[6] else 1)
-    down_first = model.vertical_first(height, width, *size)
+    down_first = vertical_first(height, width, *size)
     for number in range(2):
         axis = number if down_first else 1 - number   # the first pass goes down, or across
         x, t, end, _ = axes[axis]

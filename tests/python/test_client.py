@@ -187,18 +187,31 @@ def test_too_long_is_not_sent():
         assert card.counters()["sent"] == 1
 
 
-def test_lost_at_the_card_is_sent_again():
+def test_no_room_is_sent_again():
     files = [picture(n) for n in range(3)]
-    with serving(SoftNic(transient=4)) as there, joined(there, timeout=5) as card:
+    with serving(SoftNic(answers=[hr.Status.NO_ROOM] * 4)) as there, \
+            joined(there, timeout=5) as card:
         batch = card.image(**TINY)(files)
         np.testing.assert_array_equal(batch, hr.open("cpu").image(**TINY)(files))
         counters = card.counters()
-    assert counters["retried"] == counters["lost"] == 4 and counters["fallbacks"] == 0
-    with serving(SoftNic(transient=100)) as there, \
+    assert counters["retried"] == 4 and counters["lost"] == counters["fallbacks"] == 0
+    with serving(SoftNic(answers=[hr.Status.NO_ROOM] * 100)) as there, \
             joined(there, timeout=0.05, retries=2, fallback="raise") as card:
-        with pytest.raises(hr.ItemError, match="LOST"):
+        with pytest.raises(hr.ItemError, match="NO_ROOM"):
             card.image(**TINY)(files[0])
         assert card.counters()["sent"] == 3
+
+
+def test_lost_at_the_card_is_missed():
+    """The card cannot say which request it was: nothing is matched, and time tells."""
+    files = [picture(n) for n in range(3)]
+    with serving(SoftNic(answers=[hr.Status.LOST] * 2)) as there, \
+            joined(there, timeout=0.2) as card:
+        batch = card.image(**TINY)(files)
+        np.testing.assert_array_equal(batch, hr.open("cpu").image(**TINY)(files))
+        counters = card.counters()
+    assert counters["retried"] == counters["lost"] == 2
+    assert counters["duplicates"] == counters["fallbacks"] == 0
 
 
 def test_overtaken_is_sent_again():

@@ -13,6 +13,7 @@ from PIL import Image
 
 import corpus
 import headrace as hr
+from headrace import results
 
 
 pytestmark = pytest.mark.usefixtures("sim_built")
@@ -110,6 +111,30 @@ def test_raw_pixels(sim, filter):
         np.testing.assert_array_equal(sim.resize(gray, size, filter),
                                       np.array(expected)[..., 0])
     assert sim.counters()["items"]
+
+
+def test_older_pillow(sim, strict, monkeypatch):
+    """What Pillow before 13 would resize in another order than a card is left to it. (That results
+    are equal then is what the other tests say, where it is installed.)"""
+    monkeypatch.setattr(results, "ROWS_ALWAYS_FIRST", True)
+    tall, wide = (np.arange(3 * 60 * 40, dtype=np.uint8).reshape(shape) for shape in (
+        (60, 40, 3), (40, 60, 3)))
+    files = []
+    for pixels in tall, wide:
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, "jpeg")
+        files.append(file.getvalue())
+    for items in ([tall, wide], files):
+        batch = sim.image(resize=(20, 30))(items)
+        assert [report.status for report in sim.last] == [hr.Status.UNSUPPORTED, hr.Status.OK]
+        assert sim.last[0].detail is hr.Detail.ORDER and sim.last[0].fallback
+        np.testing.assert_array_equal(batch, hr.open("cpu").image(resize=(20, 30))(items))
+    # Height shrinks by just twice what width does; nothing is resized.
+    for options in dict(resize=(20, 20)), dict(crop=20):
+        sim.image(**options)([tall])
+        assert sim.last[0].status is hr.Status.OK
+    with pytest.raises(hr.ItemError, match="Pillow, older than 13"):
+        strict.resize(tall, (20, 30))
 
 
 def test_every_value_of_every_type(strict):

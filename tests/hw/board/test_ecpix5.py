@@ -17,7 +17,7 @@ from headrace.hw.board import ecpix5
 from headrace.hw.board.boards import generate
 from headrace.hw.board.constraints import constraints
 from headrace.hw.board.ecp5 import DdrInput, pll_settings
-from headrace.hw.board.ecpix5_top import REFERENCE, TRANSMIT, Ecpix5
+from headrace.hw.board.ecpix5_top import CLOCK, REFERENCE, TRANSMIT, Ecpix5
 from headrace.hw.card.config import CardConfig
 
 
@@ -55,13 +55,14 @@ def test_pll(mhz):
     assert not any(second < TRANSMIT * n / by <= mhz for n in range(4, 7) for by in range(1, 129))
 
 
-def test_pll_as_ecppll():
-    """Project Trellis' program finds the same dividers."""
+@pytest.mark.parametrize("first, second", [(TRANSMIT, 80), (TRANSMIT, TRANSMIT), (CLOCK, CLOCK)])
+def test_pll_as_ecppll(first, second):
+    """Project Trellis' program finds the same dividers: the board has the last two."""
     ecppll = shutil.which("yowasp-ecppll", path=Path(sys.executable).parent)
     if not ecppll:
         pytest.skip("no yowasp-ecppll: pip install '.[hw]'")
-    settings = pll_settings(REFERENCE, TRANSMIT, 80)
-    said = subprocess.run([ecppll, "-i", str(REFERENCE), "-o", str(TRANSMIT), "--clkout1",
+    settings = pll_settings(REFERENCE, first, second)
+    said = subprocess.run([ecppll, "-i", str(REFERENCE), "-o", str(first), "--clkout1",
                            str(settings.outputs[1])], capture_output=True, text=True).stdout
     found = [float(re.search(rf"^{name}: (\S+)", said, re.M)[1]) for name in (
         "Refclk divisor", "Feedback divisor", "clkout0 divisor", "clkout1 divisor",
