@@ -78,8 +78,9 @@ class Client(Card):
         """As of every card; and what happened on the way.
 
         ``sent`` and ``retried`` requests (``sent`` has the retried ones in it), ``received``
-        answers, ``lost`` requests (late, or overtaken), ``unanswered`` items, ``duplicates`` of answers, ``damaged`` datagrams, ``incomplete`` answers,
-        ``bytes_sent`` and ``bytes_received`` of datagrams, ``seconds`` within calls.
+        answers, ``lost`` requests (late, or overtaken), ``unanswered`` items, ``duplicates`` of
+        answers, ``damaged`` datagrams, ``incomplete`` answers, ``bytes_sent`` and
+        ``bytes_received`` of datagrams, ``seconds`` within calls.
         """
         with self._tally_lock:
             counts = dict(self._counts)

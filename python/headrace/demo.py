@@ -54,7 +54,7 @@ def run(path, folder, name=None):
               "crop": (cropped, reference.process(Recipe(256, 224), data))}
 
     height, width = pixels.shape[:2]
-    print(f"card                 {kind}: {headrace.cards().get(kind, "open")}")
+    print(f"card                 {kind}: {headrace.cards().get(kind, 'open')}")
     print(f"photo                {path}: {len(data)} bytes, {width} x {height} pixels")
     print(f"tensor               {tensor.dtype} {tensor.shape}: resize 256, crop 224, ImageNet "
           f"mean and std")
