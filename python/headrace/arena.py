@@ -2,7 +2,14 @@
 """Room in the card's memory for one round of jobs."""
 
 
-__all__ = ["Arena"]
+from headrace.errors import CardError
+
+
+__all__ = ["Arena", "NoRoom"]
+
+
+class NoRoom(CardError):
+    """The card's memory is too small for recipes and tables."""
 
 
 class Arena:
@@ -37,6 +44,20 @@ class Arena:
         if address + self.rounded(length) > self.stop:
             return None
         self.next += self.rounded(length)
+        return address
+
+    def need(self, length):
+        """As :meth:`take`.
+
+        Raises
+        ------
+        NoRoom
+            If there is none.
+        """
+        address = self.take(length)
+        if address is None:
+            raise NoRoom(f"The card's memory must have room for {length} bytes of recipes and "
+                         f"tables, and has {self.stop - self.next}: give the card more")
         return address
 
     def clear(self):

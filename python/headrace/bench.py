@@ -5,6 +5,7 @@ import random
 from pathlib import Path
 
 import headrace
+from headrace.cards import KINDS
 from headrace.hw.status import Status
 
 
@@ -14,6 +15,9 @@ __all__ = ["CLOCK", "jpeg", "table"]
 #: Hertz at which cycles are turned into images a second: a stated clock, for an estimate. A
 #: simulation has no clock of its own.
 CLOCK = 150e6
+
+#: Cards that count cycles.
+SIMULATED = tuple(name for name in KINDS if name != "cpu" and ":" not in name)
 
 #: What becomes of the image in the figures of the whole lane.
 LANE = dict(resize=256, crop=224, mean=headrace.IMAGENET_MEAN, std=headrace.IMAGENET_STD,
@@ -68,7 +72,14 @@ def jpeg(paths, *, copies=16, card="sim"):
         entropy decoder had no symbol: ``starved`` lacked bits, ``stalled`` lacked a free block
         (the inverse DCT or the row buffer were behind), ``idle`` the rest (headers, table
         building, first and last rows); ``images_per_second`` at :data:`CLOCK`, an estimate.
+
+    Raises
+    ------
+    ValueError
+        If the card is not a simulated one.
     """
+    if card not in SIMULATED:
+        raise ValueError(f"Card must be a simulated one ({', '.join(SIMULATED)}), not {card!r}")
     figures, good, pixels = [], [], 0
     with headrace.open(card) as card:
         for path in map(Path, paths):

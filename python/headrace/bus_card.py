@@ -14,9 +14,8 @@ from headrace.header import image_size
 from headrace.held import Held
 from headrace.hw.card.jobs import JOB, RECIPE, RECIPE_BYTES, Kind
 from headrace.hw.status import Detail, Status
-from headrace.recipe import LONGEST_SIDE
 from headrace.results import collect_image, reports_of, settle_images, settle_texts
-from headrace.rounds import LOADING, Rounds
+from headrace.rounds import LOADING, NOWHERE, Rounds
 from headrace.sim_text import TextWork
 
 
@@ -25,6 +24,10 @@ __all__ = ["BusCard", "pack_recipe"]
 
 RULES = {type(None): 0, tuple: 1, int: 2}
 FILTERS = {"bilinear": 1, "bicubic": 2}
+
+#: Longest side of an image that a card is given as pixels: its rows have 8191 words at most.
+MOST_PIXELS = 8 * 8191
+
 
 def pack_recipe(recipe):
     """Bytes of a :class:`headrace.Recipe` and its tables, the payload of a job that loads it."""
@@ -60,7 +63,12 @@ class BusCard(Card):
 
     def _close(self):
         with self._lock:
-            self._bus = None
+            self._give_back()
+            # Their functions are this card's, which would go round in circles.
+            self._bus = self._rounds = self._texts = None
+
+    def _give_back(self):
+        """Free what the way to the card takes."""
 
     def counters(self):
         """As of every card; and the card's own 64-bit counters, see ``headrace.hw.card.registers``.
@@ -101,10 +109,11 @@ class BusCard(Card):
         number, new = self._recipes.number(recipe)
         if not new:
             return number, [], lambda: None
-        address = arena.take(RECIPE_BYTES)
+        address = arena.need(RECIPE_BYTES)
         self._bus.memory.write(address, pack_recipe(recipe))
-        return number, [JOB.pack(kind=Kind.LOAD, recipe=number, request=LOADING, payload=address,
-                                 length=RECIPE_BYTES)], lambda: None
+        return number, [JOB.pack(
+            kind=Kind.LOAD, recipe=number, request=LOADING, payload=address, length=RECIPE_BYTES)
+            ], functools.partial(self._recipes.hold, recipe, number)
 
     # Images
 
@@ -117,13 +126,18 @@ class BusCard(Card):
     def _images(self, recipe, items, targets):
         """Outcome of each image, or a Report of those that the card hands back."""
         lengths, heights, widths = np.array([_size(item) for item in items], np.int64).T
+        capacities = _capacities(recipe, items, heights, widths)
+        oversize = np.maximum(heights, widths) > MOST_PIXELS
+        capacities[oversize] = NOWHERE
         outcomes = []
         for done, results in self._rounds.do(
                 Kind.IMAGE, functools.partial(self._setup, recipe), items, lengths,
-                _capacities(recipe, items, heights, widths), _payload,
+                capacities, _payload,
                 height=heights, width=widths):
             if done is None:
-                outcomes.append(Report(Status.NO_ROOM, Detail.CAPACITY))
+                outcomes.append(Report(Status.TOO_LARGE, Detail.SIDE)
+                                if oversize[len(outcomes)]
+                                else Report(Status.NO_ROOM, Detail.CAPACITY))
                 continue
             first = len(outcomes)
             for n, (report, height, width) in enumerate(zip(
@@ -165,8 +179,6 @@ def _size(item):
     if item.ndim == 1:
         return len(item), 0, 0
     height, width = item.shape[:2]
-    if max(height, width) > LONGEST_SIDE:
-        return 0, LONGEST_SIDE, LONGEST_SIDE  # the card says that it is too large
     return 3 * height * (width + 7 & -8), height, width
 
 
@@ -175,8 +187,6 @@ def _payload(item):
     if item.ndim == 1:
         return item
     height, width = item.shape[:2]
-    if max(height, width) > LONGEST_SIDE:
-        return b""
     padded = np.zeros((height, width + 7 & -8, 3), np.uint8)
     padded[:, :width] = item[..., None] if item.ndim == 2 else item
     return padded.reshape(-1)

@@ -148,7 +148,7 @@ class Card(abc.ABC):
             if isinstance(item, np.ndarray):
                 raise ValueError(f"Data must be bytes-like, not an array of shape {item.shape}")
         targets = _as_targets(out, len(items), single, np.dtype(np.uint8))
-        results = self._results(Recipe(), items, targets)
+        results = self._results(Recipe(), _apart(items, targets), targets)
         return results[0] if single else results
 
     def resize(self, image, size, filter="bilinear", *, out=None):
@@ -177,7 +177,7 @@ class Card(abc.ABC):
             if not isinstance(item, np.ndarray):
                 raise ValueError("Image must be an array, not bytes")
         targets = _as_targets(out, len(items), single, np.dtype(np.uint8))
-        results = self._results(recipe, items, targets)
+        results = self._results(recipe, _apart(items, targets), targets)
         return results[0] if single else results
 
     def image(self, resize=None, crop=None, filter="bilinear", *, mean=None, std=None,
@@ -363,8 +363,10 @@ class ImagePrep:
         if self.shape is not None and not single:
             batch = _as_batch(out, (len(items), *self.shape), self.dtype)
             targets = list(batch)
+            items = _apart(items, [out])
         else:
             targets = _as_targets(out, len(items), single, self.dtype)
+            items = _apart(items, targets)
         results = self.card._results(self.recipe, items, targets, errors)
         if single:
             return results[0]
@@ -380,7 +382,8 @@ class ImagePrep:
 def _as_items(items, *, gray=False):
     """List of memoryviews and arrays, and whether it was one item."""
     if isinstance(items, np.ndarray):
-        single = items.ndim in (1, 2, 3)
+        # Of strings of bytes, or of objects: a list.
+        single = items.ndim in (0, 1, 2, 3) and items.dtype.kind not in "SO"
         items = [items] if single else list(items)
     else:
         try:
@@ -403,10 +406,28 @@ def _as_item(item, gray):
                              f"not {item.dtype} of shape {item.shape}")
         return item
     try:
+        # The memory of numbers is no file.
+        if isinstance(item, np.ndarray) and item.dtype != np.uint8 or isinstance(
+                item, np.generic) and not isinstance(item, bytes):
+            raise TypeError
         view = memoryview(item)
         return view.cast("B") if view.nbytes else memoryview(b"")
     except TypeError:
         raise ValueError(f"Item must be bytes-like or an array, not {item!r}") from None
+
+
+def _apart(items, out):
+    """Items, copied where they lie in one of the arrays ``out``, which is written while others are
+    still to be read."""
+    def shared(item):
+        # Bytes that nobody can write are no array's; the others are looked at as one.
+        return not (isinstance(item, memoryview) and isinstance(item.obj, bytes)) and any(
+            np.may_share_memory(item, target) for target in out)
+
+    out = [target for target in out if target is not None]
+    if not out:
+        return items
+    return [_as_item(np.array(item), True) if shared(item) else item for item in items]
 
 
 def _as_batch(out, shape, dtype):

@@ -4,7 +4,6 @@
 import collections
 import dataclasses
 import itertools
-import select
 import socket
 import time
 
@@ -12,10 +11,10 @@ from headrace import wire
 from headrace.control import Answer, ControlError, Lines, Setup
 from headrace.errors import CardError, NoAnswer
 from headrace.hw.status import Detail, Status
-from headrace.packet_socket import PacketSocket, segment_of
+from headrace.packet_socket import PacketSocket, segment_of, wait_for
 
 
-__all__ = ["Channel"]
+__all__ = ["Channel", "check_options"]
 
 
 #: Later requests whose answers overtake a request before it counts as lost. Cards answer in the
@@ -27,6 +26,8 @@ PATIENCE = 2
 BURST = 32
 #: Seconds for which the server may see to the last requests.
 PARTING = 15.0
+#: Longest timeout in seconds. Sockets take twice as much.
+LONGEST = 1_000_000
 
 
 @dataclasses.dataclass
@@ -40,6 +41,25 @@ class _Pending:
     order: int = 0
     times: int = 0
     overtaken: int = 0
+
+
+def check_options(options):
+    """Check a dict of options of :class:`Channel`.
+
+    Raises
+    ------
+    ValueError
+        If one is out of range; the message names it.
+    """
+    for name, right, what in (
+            ("window", lambda value: value >= 1, "1 or more"),
+            ("retries", lambda value: value >= 0, "0 or more"),
+            ("timeout", lambda value: 0 < value <= LONGEST,
+             f"above 0 and at most {LONGEST} seconds")):
+        if name in options and not right(options[name]):
+            raise ValueError(f"{name.capitalize()} must be {what}, not {options[name]!r}")
+    if "mtu" in options:
+        segment_of(options["mtu"])
 
 
 class Channel:
@@ -76,13 +96,15 @@ class Channel:
         If there is no server.
     ControlError
         If it refuses, or speaks otherwise.
+    ValueError
+        If an option is out of range.
     """
 
     _numbers = itertools.count(1)
 
     def __init__(self, address, work, *, reply="sender", mtu=1500, timeout=10.0, retries=5,
                  window=32, window_bytes=1 << 20, check=True, counts=None):
-        segment = segment_of(mtu)
+        check_options(dict(mtu=mtu, timeout=timeout, retries=retries, window=window))
         self.reply, self.timeout, self.retries, self.check = reply, timeout, retries, check
         self.window = window
         self.counts = collections.Counter() if counts is None else counts
@@ -109,7 +131,7 @@ class Channel:
             self._control.close()
             raise
         self.window_bytes = min(window_bytes, self.answer.window)
-        self._sender = wire.Sender(self.answer.queue_pair, segment=segment)
+        self._sender = wire.Sender(self.answer.queue_pair, segment=segment_of(mtu))
 
     def _agree(self, setup, address):
         self._lines = Lines()
@@ -198,7 +220,7 @@ class Channel:
             numbers.append(next(self._requests))
             for packet in wire.request(self._sender, numbers[-1], payload):
                 while not self._udp.send(packet):
-                    select.select([], [self._udp], [], 1.0)
+                    wait_for([], [self._udp], 1.0)
             self.counts["sent"] += 1
         return numbers
 
@@ -262,8 +284,7 @@ class _Exchange:
         times = [*self.again.values(), *(self._deadline(pending) for number, pending
                                          in self.pending.items() if number not in self.again)]
         pause = min(1.0, max(0.0, min(times, default=now) - now))
-        select.select([channel._udp, channel._control],
-                      [channel._udp] if self.packets else [], [], pause)
+        wait_for([channel._udp, channel._control], [channel._udp] if self.packets else [], pause)
 
     def _deadline(self, pending):
         patience = min(2 ** (pending.times - 1), PATIENCE) if pending.times else 1

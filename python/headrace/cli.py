@@ -4,6 +4,7 @@
 import argparse
 import contextlib
 import functools
+import io
 import json
 import sys
 import time
@@ -118,6 +119,24 @@ def report_fallbacks(counters):
               + ", ".join(f"{count} {name}" for name, count in counters["statuses"].items()))
 
 
+def check_output(path, suffix):
+    """Raise ValueError unless results can be written to a file of that name, if there is one."""
+    if path is not None and path.suffix != suffix:
+        raise ValueError(f"Output must end in {suffix}, not {path.name!r}")
+
+
+def check_picture(path):
+    """Raise ValueError unless Pillow can write a picture of that name, if there is one."""
+    if path is None:
+        return
+    kind = Image.registered_extensions().get(path.suffix.lower())
+    try:
+        Image.new("RGB", (1, 1)).save(io.BytesIO(), kind)
+    except (KeyError, OSError, ValueError):  # no such format, one to read only, or not of RGB
+        raise ValueError(f"Picture must end in a suffix that Pillow can write, such as .png, "
+                         f"not {path.name!r}") from None
+
+
 def report_failures(paths, results):
     """Name each failed file with its reason; return the exit code."""
     for path, result in zip(paths, results):
@@ -136,11 +155,14 @@ def image_recipe(args):
 
 
 def run(args):
+    check_output(args.output, ".npy")
+    check_picture(args.preview)
     recipe = image_recipe(args)
     with open_card(args) as card:
         prep = headrace.ImagePrep(card, recipe)
         results = prepare(prep, args.files)
         counters = card.counters()
+    code = report_failures(args.files, results)
     good = [result for result in results if not isinstance(result, Exception)]
     if args.output:
         if prep.shape is None and len({tensor.shape for tensor in good}) > 1:
@@ -154,10 +176,12 @@ def run(args):
     print(f"{len(good)} of {len(results)} images on card {card.name}"
           + (f": {recipe.dtype} {shapes}" if good else ""))
     report_fallbacks(counters)
-    return report_failures(args.files, results)
+    return code
 
 
 def decode(args):
+    if args.output.suffix != ".npy":
+        check_picture(args.output)
     with headrace.open(args.card, fallback=args.fallback) as card:
         try:
             pixels = card.decode_jpeg(args.file.read_bytes())
@@ -177,6 +201,7 @@ def texts_of(paths):
 
 
 def tokenize(args):
+    check_output(args.output, ".npz")
     data, texts = texts_of(args.files)
     with open_card(args) as card:
         tokenizer = card.tokenizer(args.tokenizer)
@@ -184,6 +209,7 @@ def tokenize(args):
             rows = iter(tokenizer.each(texts, add_special_tokens=args.special))
         results = [item if isinstance(item, Exception) else next(rows) for item in data]
         counters = card.counters()
+    code = report_failures(args.files, results)
     good = [row for row in results if not isinstance(row, Exception)]
     if args.output:
         np.savez(args.output, ids=np.concatenate([np.zeros(0, np.uint32), *good]),
@@ -191,10 +217,11 @@ def tokenize(args):
     print(f"{len(good)} of {len(results)} texts on card {card.name}: "
           f"{sum(map(len, good))} tokens")
     report_fallbacks(counters)
-    return report_failures(args.files, results)
+    return code
 
 
 def hash_texts(args):
+    check_output(args.output, ".npz")
     data, texts = texts_of(args.files)
     with open_card(args) as card:
         vectorizer = card.hashing_vectorizer(
@@ -203,6 +230,7 @@ def hash_texts(args):
             found = iter(vectorizer.each(texts))
         results = [item if isinstance(item, Exception) else next(found) for item in data]
         counters = card.counters()
+    code = report_failures(args.files, results)
     rows = [row for row in results if not isinstance(row, Exception)]
     if args.output:
         from scipy import sparse
@@ -212,7 +240,7 @@ def hash_texts(args):
     print(f"{len(rows)} of {len(results)} texts on card {card.name}: "
           f"{sum(row.nnz for row in rows)} features in {args.features} columns")
     report_fallbacks(counters)
-    return report_failures(args.files, results)
+    return code
 
 
 def send(args):
@@ -262,6 +290,19 @@ def send_away(args):
     return report_failures(args.files, results)
 
 
+def open_network_card(name, options):
+    """The card that ``serve`` connects."""
+    try:
+        card = nic.open_nic(name, **options)
+    except TypeError as error:  # of importlib, or of what is called
+        raise headrace.CardError(f"Network card {name!r} must be sim, or MODULE:CALLABLE that "
+                                 f"takes mac and ip: {error}") from error
+    if not isinstance(card, nic.Nic):
+        raise headrace.CardError(f"Network card {name!r} must make a headrace.nic.Nic, "
+                                 f"not {type(card).__name__}")
+    return card
+
+
 def run_server(args):
     from headrace import links, serve  # not on every system
 
@@ -269,7 +310,7 @@ def run_server(args):
         ("mac", args.mac), ("ip", args.ip and args.ip.partition("/")[0])) if value}
     if args.output:
         args.output.mkdir(parents=True, exist_ok=True)
-    with contextlib.closing(nic.open_nic(args.card, **options)) as card:
+    with contextlib.closing(open_network_card(args.card, options)) as card:
         how = dict(output=args.output, rate=args.rate * 1e6, log=functools.partial(
             print, flush=True))
         if args.udp:
@@ -385,7 +426,9 @@ def parser():
     sub = verb("demo", run_demo, "Show one photo's way from JPEG to tensor.")
     sub.add_argument("file", type=Path, metavar="FILE")
     sub.add_argument("-o", "--output", type=Path, default=Path("build/demo"), metavar="FOLDER")
-    sub.add_argument("--card", metavar="sim|cpu|xrt:N|udp://HOST")
+    sub.add_argument("--card", metavar="sim|cpu|xrt:N|udp://HOST",
+                     help="of headrace cards, or a board in the network (default: the simulated "
+                          "card)")
     return top
 
 

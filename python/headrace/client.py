@@ -7,6 +7,7 @@
 """
 
 import collections
+import contextlib
 import functools
 import threading
 import time
@@ -14,7 +15,7 @@ import time
 import numpy as np
 
 from headrace.card import Card, Outcome, Report
-from headrace.channel import Channel
+from headrace.channel import Channel, check_options
 from headrace.control import PORT, ControlError
 from headrace.errors import CardError, NoAnswer
 from headrace.hashing import Refused
@@ -50,11 +51,17 @@ class Client(Card):
     fallback : "cpu" or "raise"
     mtu, timeout, retries, window, window_bytes, check
         As of :class:`headrace.channel.Channel`.
+
+    Raises
+    ------
+    ValueError
+        If an option is out of range.
     """
 
     def __init__(self, host, port=PORT, *, fallback="cpu", **options):
         if fallback not in ("cpu", "raise"):
             raise ValueError(f"Fallback must be one of cpu, raise, not {fallback!r}")
+        check_options(options)
         super().__init__(f"{host}:{port}", fallback)
         self._address, self._options = (host, port), options
         self._lock = threading.Lock()  # of the table of channels
@@ -122,9 +129,9 @@ class Client(Card):
         list of int
             Numbers of the requests. Nobody says whether they arrived.
         """
-        with self._slot(work, to) as channel:
+        with self._channel(work, to) as channel:
             numbers = channel.send(payloads)
-        self._add(channel)
+            self._add(channel)
         return numbers
 
     # What a card implements
@@ -178,7 +185,7 @@ class Client(Card):
         if not payloads:
             return []
         try:
-            with self._slot(work, reply) as channel:
+            with self._channel(work, reply) as channel:
                 begun = time.monotonic()
                 entries = channel.ask(payloads, lambda index: self.on_done())
                 self._add(channel, time.monotonic() - begun)
@@ -192,8 +199,19 @@ class Client(Card):
             self._seconds += seconds
         channel.counts.clear()
 
+    @contextlib.contextmanager
+    def _channel(self, work, reply):
+        """A channel that is this thread's alone."""
+        channel = None
+        while channel is None:
+            # The slot may be closed before it is entered: by close(), after which there is no other
+            # one to be had, or because other kinds of work needed the room.
+            with self._slot(work, reply) as channel:
+                if channel is not None:
+                    yield channel
+
     def _slot(self, work, reply):
-        """The slot of a channel; ``with`` it the channel is this thread's alone."""
+        """The slot of a channel, to be entered."""
         with self._lock:
             if self._closed:
                 raise CardError(f"Card must be open, not closed: {self!r}")
@@ -201,25 +219,32 @@ class Client(Card):
             slot = self._channels.pop(key, None) or _Slot(
                 functools.partial(Channel, self._address, work, reply=reply, **self._options))
             self._channels[key] = slot
-            if len(self._channels) > CHANNELS:
-                self._channels.popitem(last=False)[1].close()
-            return slot
+            oldest = (self._channels.popitem(last=False)[1] if len(self._channels) > CHANNELS
+                      else None)
+        if oldest is not None:  # without the table's lock: it may be in use for long
+            oldest.close()
+        return slot
 
 
 class _Slot:
-    """A channel that is opened when it is used, and opened anew if it broke."""
+    """A channel that is opened when it is used, and opened anew if it broke.
+
+    ``with`` it the channel is this thread's alone; it is None if the slot was closed.
+    """
 
     def __init__(self, open):
         self._open = open
         self._lock = threading.RLock()
         self._channel = None
+        self._dead = False
 
     def __enter__(self):
         self._lock.acquire()
         try:
+            if self._dead:
+                return None
             if self._channel is not None and self._channel.broken is not None:
-                self._channel.close()
-                self._channel = None
+                self._drop()
             if self._channel is None:
                 self._channel = self._open()
         except BaseException:
@@ -228,16 +253,20 @@ class _Slot:
         return self._channel
 
     def __exit__(self, kind, *exception):
-        if kind is not None and self._channel is not None:  # it may be in the middle of a message
-            self.close()
+        if kind is not None:  # it may be in the middle of a message
+            self._drop()
         self._lock.release()
 
     def close(self):
-        """Close the channel, when nobody uses it any more."""
+        """Close the channel, when nobody uses it any more, for good."""
         with self._lock:
-            if self._channel is not None:
-                self._channel.close()
-                self._channel = None
+            self._dead = True
+            self._drop()
+
+    def _drop(self):
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
 
 
 def _at(error, index):

@@ -5,9 +5,7 @@ Lines of JSON over TCP. ``docs/network.md`` describes them byte by byte.
 """
 
 import dataclasses
-import ipaddress
 import json
-import re
 
 from headrace import wire
 from headrace.errors import HeadraceError
@@ -31,7 +29,6 @@ MOST_ATTACHMENT = 1 << 26
 
 IMAGE = {"resize", "crop", "filter", "mean", "std", "dtype", "layout"}
 HASHING = {"features", "ngram_range", "lowercase", "alternate_sign"}
-MAC = re.compile("[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.I)
 
 
 class ControlError(HeadraceError, ValueError):
@@ -67,14 +64,11 @@ def _lists_are_tuples(options):
 def _station(reply):
     """Station of ``{"ip", "port", "mac"}``; its MAC address is None if not given."""
     _fields(reply, {"ip"}, {"port", "mac"})
+    port = _number("Port", reply.get("port", ROCE_PORT), 1 << 16)
     try:
-        ip = str(ipaddress.IPv4Address(reply["ip"]))
-    except ValueError:
-        raise ControlError(f"Ip must be an IPv4 address, not {reply['ip']!r}") from None
-    mac = reply.get("mac")
-    if mac is not None and not (isinstance(mac, str) and MAC.fullmatch(mac)):
-        raise ControlError(f"Mac must be like 02:00:00:00:00:01, not {mac!r}")
-    return wire.Station(mac, ip, _number("Port", reply.get("port", ROCE_PORT), 1 << 16))
+        return wire.Station(reply.get("mac"), reply["ip"], port)
+    except ValueError as error:
+        raise ControlError(str(error)) from None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -29,7 +29,8 @@ class Held:
         self._users = collections.Counter()
 
     def number(self, recipe):
-        """Number of a recipe, and whether it is new and has to be loaded.
+        """Number of a recipe, and whether it has to be loaded: then it is not held before
+        :meth:`hold` says so, whatever happens on the way.
 
         Raises
         ------
@@ -46,12 +47,11 @@ class Held:
                 raise CardError(f"All {self.count} recipes of the card are in use by queue pairs: "
                                 "close one of them")
             number = self._numbers.pop(oldest)
-        self._numbers[recipe] = number
         return number, True
 
-    def forget(self, recipe):
-        """A recipe was not loaded after all."""
-        del self._numbers[recipe]
+    def hold(self, recipe, number):
+        """A recipe was loaded."""
+        self._numbers[recipe] = number
 
     def use(self, recipe):
         """A queue pair uses a recipe from now on."""

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Options of the command, in groups."""
 
+import argparse
+import functools
+import math
 from pathlib import Path
 
 from headrace import control, wire
@@ -20,11 +23,30 @@ def size(text):
     return sides[0] if len(sides) == 1 else tuple(sides)
 
 
-def positive(text):
-    """A number from 1 on."""
-    if int(text) < 1:
-        raise ValueError
-    return int(text)
+def whole(text, least, most=None):
+    """A whole number from ``least`` on, or to ``most``."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = None
+    if number is None or number < least or most is not None and number > most:
+        span = f"from {least} on" if most is None else f"from {least} to {most}"
+        raise argparse.ArgumentTypeError(f"must be a whole number {span}, not {text!r}")
+    return number
+
+
+positive = functools.partial(whole, least=1)
+
+
+def above_zero(text):
+    """A finite number above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a finite number above 0, not {text!r}")
+    return number
 
 
 def numbers(text):
@@ -38,17 +60,24 @@ def ngrams(text):
     return low, high
 
 
-def place(text, port=control.PORT):
-    """``HOST`` or ``HOST:PORT``."""
+def place(text, port=control.PORT, least=1):
+    """``HOST`` or ``HOST:PORT``, with ports from ``least`` on."""
     host, colon, number = text.partition(":")
     if not host:
-        raise ValueError
-    return host, int(number) if colon else port
+        raise argparse.ArgumentTypeError(f"must be HOST or HOST:PORT, not {text!r}")
+    try:
+        return host, whole(number, least, 65535) if colon else port
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"port {error}") from None
 
 
 def station(text):
     """``IP`` or ``IP:PORT``."""
-    return wire.Station(None, *place(text, wire.ROCE_PORT))
+    host, port = place(text, wire.ROCE_PORT)
+    try:
+        return wire.Station(None, host, port)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be IP or IP:PORT, not {text!r}") from None
 
 
 def card_options(sub):
@@ -122,11 +151,11 @@ def send_options(sub):
                       help="results go to another station (default port: 4791)")
     sub.add_argument("--mtu", type=int, default=1500, metavar="BYTES",
                      help="longest IPv4 packet that is sent (default: 1500)")
-    sub.add_argument("--timeout", type=float, default=10.0, metavar="SECONDS",
+    sub.add_argument("--timeout", type=above_zero, default=10.0, metavar="SECONDS",
                      help="without any answer, until requests are sent again (default: 10)")
-    sub.add_argument("--retries", type=int, default=5, metavar="N",
+    sub.add_argument("--retries", type=functools.partial(whole, least=0), default=5, metavar="N",
                      help="times that a request is sent again (default: 5)")
-    sub.add_argument("--window", type=int, default=32, metavar="N",
+    sub.add_argument("--window", type=positive, default=32, metavar="N",
                      help="requests under way at most (default: 32)")
     sub.add_argument("--no-check", dest="check", action="store_false",
                      help="nobody looks at the CRC of packets")
@@ -137,20 +166,22 @@ def serve_options(sub):
     """How a card is connected."""
     link = sub.add_mutually_exclusive_group(required=True)
     link.add_argument("--tap", metavar="NAME", help="name of the device to make")
-    link.add_argument("--udp", type=place, metavar="HOST:PORT",
-                      help="UDP port for datagrams, TCP port for control")
+    link.add_argument("--udp", type=functools.partial(place, least=0), metavar="HOST:PORT",
+                      help="UDP port for datagrams, TCP port for control; 0: any that is free")
     sub.add_argument("--ip", metavar="IP[/PREFIX]", help="the card's address (prefix: 24)")
     sub.add_argument("--mac", help="the card's address")
     sub.add_argument("--host-ip", metavar="IP",
                      help="address of the host's side of the TAP device (default: the card's "
                           "neighbour)")
-    sub.add_argument("--control", type=int, default=control.PORT, metavar="PORT",
+    sub.add_argument("--control", type=functools.partial(whole, least=0, most=65535),
+                     default=control.PORT, metavar="PORT",
                      help=f"TCP port on the host's side, with --tap (default: {control.PORT})")
-    sub.add_argument("--mtu", type=int, default=1500, metavar="BYTES", help="of the TAP device")
-    sub.add_argument("--rate", type=float, default=64.0, metavar="MB/S",
+    sub.add_argument("--mtu", type=functools.partial(whole, least=68, most=65535), default=1500,
+                     metavar="BYTES", help="of the TAP device")
+    sub.add_argument("--rate", type=above_zero, default=64.0, metavar="MB/S",
                      help="what is sent to clients at most (default: %(default)s)")
     sub.add_argument("-o", "--output", type=Path, metavar="FOLDER",
-                     help="for results in host memory, as .npy")
+                     help="for results in host memory, as .npy; no file is overwritten")
     sub.add_argument("--card", default="sim", metavar="sim|MODULE:CALLABLE",
                      help="what to serve (default: the simulated card)")
 

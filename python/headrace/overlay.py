@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 from headrace.hw.board.identity import CONTROL, INSTANCE, MEMORY, NAME, VLNV, Interface
 from headrace.hw.board.kernel_xml import kernel_element
+from headrace.hw.board.register_map import register_map
 from headrace.hw.card import registers
 from headrace.hw.card.config import BUS
 
@@ -23,31 +24,6 @@ PORTS = Interface(CONTROL, "lite", False, 32), Interface(MEMORY, "axi", True, 8 
 SPACE = 1 << registers.ADDRESS_BITS
 #: Where the registers are, as the shells of Alveo cards and Vivado on UltraScale+ have them.
 ALVEO_BASE, ZYNQ_BASE = 0x0180_0000, 0xA000_0000
-
-#: Bits of CTRL, under the names that Vitis HLS gives them.
-FIELDS = {"CTRL": {"AP_START": registers.START, "AP_DONE": registers.DONE,
-                   "AP_IDLE": registers.IDLE, "AP_READY": registers.READY}}
-
-
-def words():
-    """All registers of a card without network port, a dict: name to address and access.
-
-    Of 64 bits, ``NAME_1`` are the low word and ``NAME_2`` the high word, as Vitis HLS has it.
-    """
-    found = {name: (getattr(registers, name), "read-write")
-             for name in ("CTRL", "GIE", "IER", "ISR")}
-    for name, (address, bits) in registers.ARGUMENTS.items():
-        found |= split(name, address, bits, "read-write")
-    found |= {name: (address, "read-only") for name, address in registers.CAPABILITIES.items()}
-    for name, address in registers.COUNTERS.items():
-        found |= split(name, address, 64, "read-only")
-    return found
-
-
-def split(name, address, bits, access):
-    if bits == 32:
-        return {name: (address, access)}
-    return {f"{name}_{n + 1}": (address + 4 * n, access) for n in range(bits // 32)}
 
 
 def tree(tag, attributes=(), *children):
@@ -119,14 +95,13 @@ def properties(**values):
     return [tree("PROPERTY", {"NAME": name, "VALUE": value}) for name, value in values.items()]
 
 
-def register(name, address, access):
-    fields = [tree("FIELD", {"NAME": field}, *properties(
-        DESCRIPTION=field, BIT_OFFSET=bit.bit_length() - 1, BIT_WIDTH=1,
-        ACCESS="read-write" if bit == registers.START else "read-only"))
-        for field, bit in FIELDS.get(name, {}).items()]
-    return tree("REGISTER", {"NAME": name}, *properties(
-        DESCRIPTION=name, ADDRESS_OFFSET=f"0x{address:X}", SIZE=32, ACCESS=access,
-        IS_ENABLED="true"), tree("FIELDS", (), *fields))
+def register(entry):
+    fields = [tree("FIELD", {"NAME": name}, *properties(
+        DESCRIPTION=name, BIT_OFFSET=bit, BIT_WIDTH=1, ACCESS=access))
+        for name, bit, access in entry.fields]
+    return tree("REGISTER", {"NAME": entry.name}, *properties(
+        DESCRIPTION=entry.name, ADDRESS_OFFSET=f"0x{entry.address:X}", SIZE=entry.bits,
+        ACCESS=entry.access, IS_ENABLED="true"), tree("FIELDS", (), *fields))
 
 
 def bus(name, manager):
@@ -158,10 +133,10 @@ def hwh(memory):
                    f"PSU__CRL_APB__PL{n}_REF_CTRL__DIVISOR0": 10,
                    f"PSU__CRL_APB__PL{n}_REF_CTRL__DIVISOR1": 1,
                    f"PSU__CRL_APB__PL{n}_REF_CTRL__SRCSEL": "IOPLL",
-                   f"PSU__CRL_APB__PL{n}_REF_CTRL__ACT_FREQMHZ": 150}
+                   f"PSU__CRL_APB__PL{n}_REF_CTRL__ACT_FREQMHZ": 100}
     block = tree("ADDRESSBLOCK", {"ACCESS": "read-write", "INTERFACE": CONTROL, "NAME": "Reg",
                                   "RANGE": SPACE, "USAGE": "register"},
-                 tree("REGISTERS", (), *(register(name, *rest) for name, rest in words().items())))
+                 tree("REGISTERS", (), *map(register, register_map(False, words=True))))
     kernel = module(
         INSTANCE, NAME, VLNV, [bus(CONTROL, False), bus(MEMORY, True)],
         tree("ADDRESSBLOCKS", (), block),

@@ -11,7 +11,7 @@ from headrace.hw.wire.headers import (
     BTH, HEADER_BYTES, ICRC_BYTES, IMMEDIATE, IPV4, MAX_FRAME, ROCE_PORT, UDP)
 
 
-__all__ = ["PacketSocket", "segment_of"]
+__all__ = ["PacketSocket", "segment_of", "wait_for"]
 
 
 #: Datagrams received between two looks at anything else.
@@ -34,6 +34,21 @@ def segment_of(mtu):
     if not overhead + 64 <= mtu <= most:
         raise ValueError(f"Mtu must be within range({overhead + 64}, {most + 1}), not {mtu!r}")
     return mtu - overhead
+
+
+def wait_for(reading, writing, seconds):
+    """Return when one of some sockets can be read, or another be written, or after that time.
+
+    As ``select.select``, which fails in a process that has more than 1024 files open.
+    """
+    if not hasattr(select, "poll"):  # Windows, where select takes any socket
+        select.select(reading, writing, [], max(0.0, seconds))
+        return
+    poll = select.poll()
+    for one in {*reading, *writing}:
+        poll.register(one, (select.POLLIN if one in reading else 0)
+                      | (select.POLLOUT if one in writing else 0))
+    poll.poll(1000 * max(0.0, seconds))
 
 
 class PacketSocket:
@@ -90,7 +105,7 @@ class PacketSocket:
 
     def wait(self, seconds):
         """Return when there is a datagram, or after that time."""
-        select.select([self], [], [], seconds)
+        wait_for([self], [], seconds)
 
     def close(self):
         """Close the socket."""

@@ -79,8 +79,9 @@ class QueuePairs:
     def _open_images(self, recipe):
         """Load an image recipe for a queue pair; its number."""
         arena = self._rounds.arena()
-        number, jobs, _ = self._setup(recipe, arena)
+        number, jobs, note = self._setup(recipe, arena)
         self._rounds.load(jobs, arena)
+        note()
         self._recipes.use(recipe)
         return number
 

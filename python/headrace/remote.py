@@ -375,15 +375,18 @@ class RemoteCard(QueuePairs, BusCard):
             raise
 
     def _reset(self):
-        super()._reset()
+        # First, for there may be no way to the card now.
         self._lapsed = True
+        super()._reset()
 
     def _check_open(self):
         super()._check_open()
         if self._lapsed:
-            self._lapsed = False
+            self._bus.reset()   # a batch may be under way still
+            self._forget()      # also what a try before this one may have loaded
             for index, queue in self._queues.items():
                 self._open(index, queue)
+            self._lapsed = False
 
     def listen(self, work, *, reply="sender", queue_pair=0, check=True):
         """Open a queue pair for requests, as :meth:`headrace.nic.Nic.listen` does.

@@ -119,8 +119,8 @@ def in_other_order(recipe, item):
     card, which does them in the order of Pillow 13."""
     if not ROWS_ALWAYS_FIRST or recipe.resize is None:
         return False
-    height, width = item.shape[:2] if item.ndim > 1 else image_size(item)
-    return vertical_first(height, width, *recipe.resized(height, width))
+    size = item.shape[:2] if item.ndim > 1 else image_size(item)
+    return size is not None and vertical_first(*size, *recipe.resized(*size))
 
 
 def settle_images(fallback, recipe, items, targets, outcomes):
@@ -142,7 +142,8 @@ def settle_images(fallback, recipe, items, targets, outcomes):
     """
     settled = []
     for n, outcome in enumerate(outcomes):
-        if isinstance(outcome, Outcome) and in_other_order(recipe, items[n]):
+        if (isinstance(outcome, Outcome) and outcome.report.error is None
+                and in_other_order(recipe, items[n])):
             outcome = dataclasses.replace(
                 outcome.report, status=Status.UNSUPPORTED, detail=Detail.ORDER)
         if isinstance(outcome, Report):

@@ -6,13 +6,13 @@ What is done for each job is done for all of a round at once: one copy to the ca
 
 import numpy as np
 
-from headrace.arena import Arena
+from headrace.arena import Arena, NoRoom
 from headrace.errors import CardError
 from headrace.hw.card.config import BUS
 from headrace.hw.card.jobs import COMPLETION, JOB
 
 
-__all__ = ["ROUND", "LOADING", "Rounds", "Results"]
+__all__ = ["ROUND", "LOADING", "NOWHERE", "Rounds", "Results"]
 
 
 #: Items of one round.
@@ -22,6 +22,9 @@ LOADING = 0xFFFFFFFF
 #: Bytes that are rather copied in vain than two transfers made. Results of as many are not copied
 #: twice.
 GAP = 1 << 16
+
+#: Capacity of what no card has room for.
+NOWHERE = 1 << 32
 
 PADDING = [bytes(n) for n in range(BUS)]
 
@@ -56,7 +59,7 @@ class Rounds:
         """Do packed jobs that have no results."""
         if jobs:
             jobs = b"".join(jobs)
-            address = arena.take(2 * len(jobs))
+            address = arena.need(2 * len(jobs))
             self.memory.write(address, jobs)
             self.run(address, len(jobs) // BUS, address + len(jobs))
 
@@ -69,7 +72,7 @@ class Rounds:
         setup
             Function of an arena, called before each round: the number of the recipe; packed jobs
             to do first, with what they need in the arena; and a function to call when they are
-            done.
+            done. May raise :exc:`NoRoom`: then no item has room.
         items : list
         lengths, capacities : ndarray of int
             Bytes of the payload and of the longest result of each.
@@ -86,19 +89,21 @@ class Rounds:
         """
         sizes, rooms = rounded(lengths), rounded(capacities)
         needs = sizes + rooms + 2 * BUS
-        needs[capacities >= 1 << 32] = 1 << 50   # no memory has that, and sums of them fit
+        needs[capacities >= NOWHERE] = 1 << 50   # no memory has that, and sums of them fit
         fields = {"length": lengths, "capacity": capacities,
                   "request": np.arange(len(items)), **fields}
         first = 0
         while first < len(items):
             arena = self.arena()
-            number, loads, note = setup(arena)
+            try:
+                number, loads, note = setup(arena)
+            except NoRoom:
+                yield from [(None, None)] * (len(items) - first)
+                return
             room = arena.stop - arena.next - 2 * BUS * len(loads)
             ends = np.cumsum(needs[first:first + ROUND])
             count = int(np.searchsorted(ends, room, "right"))
             if not count:
-                self.load(loads, arena)
-                note()
                 first += 1
                 yield None, None
                 continue

@@ -2,6 +2,9 @@
 """A server that lets sockets talk to a card: by a TAP device, or by UDP alone."""
 
 import collections
+import contextlib
+import itertools
+import math
 import os
 import selectors
 import signal
@@ -28,6 +31,8 @@ BURST = 64
 RATE = 64_000_000
 #: Seconds for which a client's requests are seen to after it has left, if results go elsewhere.
 LINGER = 10.0
+#: Longest pause in seconds while frames wait to be sent.
+PAUSE = 1.0
 #: Bytes of unsent lines at which a control connection is given up.
 MOST_UNSENT = 1 << 20
 
@@ -70,7 +75,8 @@ class Server:
     listener : socket.socket
         Listening, for control connections.
     output : path, optional
-        Folder for results in host memory, ``<queue pair>-<request>.npy``.
+        Folder for results in host memory, ``<queue pair>-<request>.npy``. A name that is taken
+        gets a number: no file is overwritten. A result that cannot be saved is logged.
     rate : float
         Bytes a second that are sent at most, so that the clients' buffers hold them.
     log
@@ -80,10 +86,17 @@ class Server:
     ----------
     counts : collections.Counter
         ``connections``, ``refused``, ``frames_in``, ``frames_out``, ``frames_dropped``,
-        ``received`` (results in host memory).
+        ``received`` (results in host memory), ``unsaved`` (of these, if there is a folder).
+
+    Raises
+    ------
+    ValueError
+        If the rate is no finite number above 0.
     """
 
     def __init__(self, nic, link, listener, *, output=None, rate=RATE, log=print):
+        if not 0 < rate < math.inf:
+            raise ValueError(f"Rate must be a finite number above 0, not {rate!r}")
         self.nic, self.link, self.listener = nic, link, listener
         self.output, self.rate, self.log = output, rate, log
         self.counts = collections.Counter()
@@ -92,6 +105,7 @@ class Server:
         self._frames = collections.deque()
         self._allowance, self._filled = 1 << 16, time.monotonic()
         self._stopping = False
+        self._suffixes = itertools.count(2)  # never back, so that looking for a name is quick
         self._wake, self._waker = socket.socketpair()
         for one in listener, self._wake, self._waker:
             one.setblocking(False)
@@ -114,12 +128,22 @@ class Server:
             Of :class:`Server`.
         """
         listener, datagrams = _same_port(host, port)
-        return cls(nic, UdpLink(datagrams, nic), listener, **options)
+        try:
+            return cls(nic, UdpLink(datagrams, nic), listener, **options)
+        except BaseException:
+            listener.close()
+            datagrams.close()
+            raise
 
     @classmethod
     def tap(cls, nic, link, port, **options):
         """A server at a TAP device, with control at a TCP port of the host's side."""
-        return cls(nic, link, socket.create_server((link.ip, port)), **options)
+        listener = socket.create_server((link.ip, port))
+        try:
+            return cls(nic, link, listener, **options)
+        except BaseException:
+            listener.close()
+            raise
 
     @property
     def address(self):
@@ -164,7 +188,7 @@ class Server:
         if self.nic.busy() or any(connection.leaving is not None and not connection.unsent
                                   for connection in self._connections):
             return 0
-        return (BURST * 64) / self.rate if self._frames else None
+        return min((BURST * 64) / self.rate, PAUSE) if self._frames else None
 
     def _arrived(self):
         frames = []
@@ -332,15 +356,38 @@ class Server:
         if result.array is not None:
             fields |= {"dtype": str(result.array.dtype), "shape": list(result.array.shape)}
             if self.output is not None:
-                name = f"{result.queue_pair:x}-{result.request}.npy"
-                np.save(os.path.join(self.output, name), result.array)
-                fields["file"] = name
+                try:
+                    fields["file"] = name = self._save(result)
+                except OSError as error:  # the others go on
+                    self.counts["unsaved"] += 1
+                    self.log(f"result of queue pair {result.queue_pair:#x} request "
+                             f"{result.request} not saved: {error}")
         self.log(f"queue pair {result.queue_pair:#x} request {result.request} from "
                  f"{result.peer.ip}: {result.status.name} {fields.get('dtype', '')} "
                  f"{'x'.join(map(str, fields.get('shape', [])))} {name}".rstrip())
         owner = self._owners.get(result.queue_pair)
         if owner is not None:
             self._say(owner, line(fields))
+
+    def _save(self, result):
+        """Save a result in a file of its own; return the file's name."""
+        stem = f"{result.queue_pair:x}-{result.request}"
+        name = f"{stem}.npy"
+        while True:
+            path = os.path.join(self.output, name)
+            try:
+                file = open(path, "xb")
+                break
+            except FileExistsError:
+                name = f"{stem}-{next(self._suffixes)}.npy"
+        try:
+            with file:
+                np.save(file, result.array)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+            raise
+        return name
 
 
 def until_signal(server):

@@ -129,19 +129,24 @@ class TextWork:
         notes that they were done."""
         key, tables = self._wanted(recipe)
         kernel, *fields = key
-        table, note = tables()
+        table, note_tables = tables()
         number, new = self._recipes.number(key)
         jobs = []
         if new:
-            at = arena.take(BUS)
+            at = arena.need(BUS)
             self._rounds.memory.write(at, TEXT_RECIPE.pack(kernel=kernel, **dict(fields)))
             jobs.append(JOB.pack(kind=Kind.LOAD_TEXT, recipe=number, request=LOADING, payload=at,
                                  length=BUS))
         if table:
-            at = arena.take(len(table))
+            at = arena.need(len(table))
             self._rounds.memory.write(at, table)
             jobs.append(JOB.pack(kind=Kind.TABLE, request=LOADING, payload=at,
                                  length=len(table)))
+
+        def note():
+            note_tables()
+            self._recipes.hold(key, number)
+
         return number, jobs, note
 
     def _work(self, recipe, items, room, collect):

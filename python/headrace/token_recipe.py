@@ -98,10 +98,23 @@ class TokenRecipe:
 
     @classmethod
     def read(cls, tokenizer):
-        """Recipe of a ``tokenizers.Tokenizer``, or of the file at a path."""
+        """Recipe of a ``tokenizers.Tokenizer``, or of the file at a path.
+
+        Raises
+        ------
+        OSError
+            If there is no such file.
+        ValueError
+            If it is none of a tokenizer, or has what the card cannot do.
+        """
         library_class = library().Tokenizer
         if isinstance(tokenizer, (str, os.PathLike)):
-            tokenizer = library_class.from_file(os.fspath(tokenizer))
+            with open(tokenizer, encoding="utf-8") as file:
+                try:
+                    tokenizer = library_class.from_str(file.read())
+                except Exception as error:  # the library raises plain Exception
+                    raise ValueError(f"Tokenizer must be a tokenizer.json, not "
+                                     f"{os.fspath(tokenizer)}: {error}") from None
         if not isinstance(tokenizer, library_class):
             raise ValueError(f"Tokenizer must be a path or a tokenizers.Tokenizer, "
                              f"not {tokenizer!r}")

@@ -121,6 +121,7 @@ class Tokenizer:
         """
         around = [*self.recipe.before, *self.recipe.behind] if add_special_tokens else []
         room = self._room(max_length, padding, truncation, len(around))
+        padding = padding if isinstance(padding, str) else bool(padding)
         single = _is_text(texts)
         rows = self._rows([texts] if single else texts)
         if room is not None:
@@ -155,16 +156,25 @@ class Tokenizer:
             raise ValueError(f"Errors must be one of return, raise, not {errors!r}")
         if _is_text(texts):
             raise ValueError(f"Texts must be a list, not {type(texts).__name__}")
-        items = [_as_bytes(text) for text in texts]
-        rows = self.card._tokenize(self.recipe, items) if items else []
-        for n, row in enumerate(rows):
+        items, rows = [], []
+        for text in texts:
+            try:
+                items.append(_as_bytes(text))
+                rows.append(None)
+            except UnicodeError as error:  # a lone surrogate
+                rows.append(error)
+        sent = [n for n, row in enumerate(rows) if row is None]
+        for n, item, row in zip(
+                sent, items, self.card._tokenize(self.recipe, items) if items else []):
             if row is None:
                 try:
-                    rows[n] = self.recipe.redo(items[n])
+                    row = self.recipe.redo(item)
                 except UnicodeError as error:
-                    rows[n] = error
-            if errors == "raise" and isinstance(rows[n], Exception):
-                raise rows[n]
+                    row = error
+            rows[n] = row
+        for row in rows:
+            if errors == "raise" and isinstance(row, Exception):
+                raise row
         return rows
 
     def _fill(self, rows, padding, max_length, add_special_tokens):
@@ -220,6 +230,8 @@ def _as_bytes(text):
     if isinstance(text, str):
         return text.encode("utf-8")
     try:
+        if isinstance(text, np.generic):  # has the bytes of a number
+            raise TypeError
         return bytes(memoryview(text))
     except TypeError:
         raise ValueError(f"Text must be str or bytes-like, not {text!r}") from None

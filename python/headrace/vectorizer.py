@@ -96,7 +96,7 @@ class HashingVectorizer(text.HashingVectorizer):
             if not isinstance(found, Exception):
                 try:
                     features[n] = self._finish(self._redo([documents[n]], [found]))
-                except ValueError as error:  # not UTF-8
+                except (ValueError, AttributeError) as error:  # not UTF-8; not a text
                     features[n] = error
         return features
 

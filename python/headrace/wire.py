@@ -6,6 +6,9 @@ nothing but UDP sockets. ``docs/packets.md`` draws the formats.
 """
 
 import dataclasses
+import functools
+import ipaddress
+import re
 import socket
 import struct
 import zlib
@@ -26,6 +29,8 @@ __all__ = [
     "request", "response", "from_response",
 ]
 
+
+MAC = re.compile("[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.I)
 
 AT_IP = ETHERNET.size
 AT_UDP = AT_IP + IPV4.size
@@ -49,29 +54,49 @@ class PacketError(HeadraceError, ValueError):
         return f"{self.outcome.name}: {self.outcome.text}"
 
 
+@functools.lru_cache(maxsize=1024)  # the packets of a connection are all of the same two
+def _ip_number(text):
+    """An IPv4 address as a number; ValueError if the text is none."""
+    return int(ipaddress.IPv4Address(text))
+
+
 @dataclasses.dataclass(frozen=True)
 class Station:
     """One end of a connection.
 
     Parameters
     ----------
-    mac : str
-        As ``"02:00:00:00:00:01"``.
+    mac : str or None
+        As ``"02:00:00:00:00:01"``; None if it is not known.
     ip : str
         As ``"10.0.0.1"``.
     port : int
         UDP port. The card listens at 4791; as a source the port only spreads load.
+
+    Raises
+    ------
+    ValueError
+        If an address is none, or the port is out of range.
     """
 
-    mac: str
+    mac: str | None
     ip: str
     port: int = ROCE_PORT
+
+    def __post_init__(self):
+        try:
+            _ip_number(self.ip if isinstance(self.ip, str) else "")
+        except ValueError:
+            raise ValueError(f"Ip must be an IPv4 address, not {self.ip!r}") from None
+        if self.mac is not None and not (isinstance(self.mac, str) and MAC.fullmatch(self.mac)):
+            raise ValueError(f"Mac must be like 02:00:00:00:00:01, not {self.mac!r}")
+        if not 0 <= self.port < 1 << 16:
+            raise ValueError(f"Port must be within range(65536), not {self.port!r}")
 
     @property
     def numbers(self):
         """MAC and IPv4 address as numbers."""
-        return (int(self.mac.replace(":", ""), 16),
-                int.from_bytes(bytes(int(byte) for byte in self.ip.split(".")), "big"))
+        return int(self.mac.replace(":", ""), 16), _ip_number(self.ip)
 
     @classmethod
     def of(cls, mac, ip, port):

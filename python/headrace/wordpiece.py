@@ -303,6 +303,9 @@ def build(characters, vocabulary, specials, *, unknown, prefix="##", longest=100
     if longest not in range(1, geometry.longest + 1):
         raise ValueError(f"Longest word must be within range(1, {geometry.longest + 1}), "
                          f"not {longest!r}")
+    if unknown >> geometry.token_bits:
+        raise ValueError(f"Unknown token must be within range({1 << geometry.token_bits}), "
+                         f"not {unknown!r}")
     builder = Builder(characters, vocabulary, specials, prefix, geometry)
     pack = geometry.pack
     start, continued = builder.trie.roots

@@ -317,7 +317,5 @@ class XrtCard(BusCard):
         from headrace.cards import open
         return functools.partial(open, self.name, fallback=self.fallback, **self._options), ()
 
-    def _close(self):
-        with self._lock:
-            self._bus.close()
-            self._bus = None
+    def _give_back(self):
+        self._bus.close()

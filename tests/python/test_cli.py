@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import headrace
 import vocabulary
 from headrace import bench, bench_card, bench_host, bench_wire, cli, reference
+from headrace.cpu import CpuCard
 from headrace.recipe import Recipe
 
 
@@ -65,6 +67,50 @@ def test_run_names_bad_files(sim_built, small, tmp_path, capsys):
     assert np.load(out).shape == (1, 3, 16, 16)
 
 
+@pytest.mark.parametrize("options", [
+    ["--resize", "10", "-o", "nowhere/batch.npy"],    # shapes differ
+    ["--crop", "8", "-o", "nowhere/batch.npy"],       # cannot be written
+    ["--crop", "8", "--preview", "nowhere/x.png"]])
+def test_bad_files_are_named_whatever_follows(small, tmp_path, options, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with Image.open(small) as picture:
+        picture.resize((40, 80)).save("tall.jpg")
+    assert cli.main(["run", str(small), "nothere.jpg", "tall.jpg", "--card", "cpu", *options]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("nothere.jpg: FileNotFoundError")
+    assert ("Results differ in shape" if "--resize" in options else "No such file") in error
+
+
+def test_bad_texts_are_named_whatever_follows(words, tmp_path, capsys):
+    paths, tokenizer, _ = words
+    for args in (["tokenize", "--tokenizer", str(tokenizer)], ["hash", "--features", "10"]):
+        assert cli.main([args[0], *map(str, paths), *args[1:], "--card", "cpu",
+                         "-o", str(tmp_path / "nowhere" / "x.npz")]) == 1
+        assert "bad.txt: UnicodeDecodeError" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("args, message", [
+    (["decode", "-o", "x.psd"], "Picture must end in a suffix that Pillow can write, such as .png, "
+                                "not 'x.psd'"),
+    (["decode", "-o", "x.xbm"], "Picture must end in"),     # has no colours
+    (["decode", "-o", "x.nothing"], "Picture must end in"),
+    (["decode", "-o", "x"], "Picture must end in"),
+    (["run", "--preview", "p.psd"], "Picture must end in"),
+    (["run", "--preview", "p.npy"], "Picture must end in"),
+    (["run", "-o", "out.png"], "Output must end in .npy, not 'out.png'"),
+    (["run", "-o", "out"], "Output must end in .npy, not 'out'"),
+    (["tokenize", "--tokenizer", "t.json", "-o", "x.npy"], "Output must end in .npz, not 'x.npy'"),
+    (["hash", "-o", "x.txt"], "Output must end in .npz, not 'x.txt'"),
+])
+def test_names_of_results(args, message, tmp_path, capsys, monkeypatch):
+    """They are looked at before any card is opened, and before any file is read."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(headrace, "open", None)
+    assert cli.main([args[0], "missing", *args[1:]]) == 1
+    assert capsys.readouterr().err.startswith(f"headrace: {message}")
+    assert not list(tmp_path.iterdir())
+
+
 def test_decode(sim_built, small, tmp_path):
     with Image.open(small) as picture:
         expected = np.array(picture)
@@ -94,6 +140,13 @@ def test_bench(sim_built, small, capsys):
     *alone, together = json.loads(capsys.readouterr().out)
     assert together["file"] == "together" and together["symbols"] == alone[0]["symbols"]
     assert together["pixels"] == 90 * 60 and together["bits"] == alone[0]["bits"]
+
+
+@pytest.mark.parametrize("card", ["cpu", "xrt:0", "udp://127.0.0.1", "none"])
+def test_bench_is_of_simulated_cards(small, card, capsys):
+    assert cli.main(["bench", "jpeg", str(small), "--card", card]) == 1
+    assert re.search(rf"^headrace: Card must be a simulated one \(sim, .*\), not '{card}'$",
+                     capsys.readouterr().err)
 
 
 def test_bench_card(sim_built, small, monkeypatch, capsys):
@@ -197,6 +250,20 @@ def test_tokenize(words, tmp_path, card, capsys, request):
     assert found["offsets"].tolist() == [0, len(expected[0]), len(expected[0] + expected[1])]
 
 
+@pytest.mark.parametrize("content, message", [
+    (None, "No such file or directory: 'tokens.json'"),
+    (b"hello", "headrace: Tokenizer must be a tokenizer.json, not tokens.json: "),
+    (b'{"version":"1.0"}', "headrace: Tokenizer must be a tokenizer.json, not tokens.json: "),
+    (b"\xff", "headrace: Tokenizer must be a tokenizer.json, not tokens.json: 'utf-8' codec"),
+])
+def test_tokenizers_that_are_none(words, content, message, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    if content is not None:
+        Path("tokens.json").write_bytes(content)
+    assert cli.main(["tokenize", "one.txt", "--tokenizer", "tokens.json", "--card", "cpu"]) == 1
+    assert message in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("card", ["cpu", "sim"])
 def test_hash(words, tmp_path, card, capsys, request):
     if card == "sim":
@@ -233,6 +300,18 @@ def test_demo(sim_built, tmp_path, capsys):
     assert capsys.readouterr().out.count("yes, every bit") == 3
     assert np.load(tmp_path / "tensor.npy").shape == (3, 224, 224)
     assert (tmp_path / "demo.png").exists()
+
+
+@pytest.mark.parametrize("name", ["xrt:0", "udp://10.0.0.2"])
+def test_demo_on_other_cards(small, tmp_path, name, capsys, monkeypatch):
+    """Those that are in no list, as there are many of their kind."""
+    monkeypatch.setattr(headrace, "open", lambda name: CpuCard(name, "cpu"))
+    assert cli.main(["demo", str(small), "-o", str(tmp_path), "--card", name]) == 0
+    text = capsys.readouterr().out
+    assert f" {name}: " in text and text.count("yes, every bit") == 3
+    with pytest.raises(SystemExit):
+        cli.main(["demo", "--help"])
+    assert "default: the simulated card" in " ".join(capsys.readouterr().out.split())
 
 
 def test_export(tmp_path):

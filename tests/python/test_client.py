@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clients on UDP sockets against the libraries, over a network that loses, repeats and reorders."""
 
+import contextlib
 import io
+import os
 import pickle
 import select
 import socket
@@ -17,9 +19,10 @@ import headrace as hr
 import vocabulary
 from headrace import wire
 from headrace.channel import Channel
-from headrace.client import Client
+from headrace.client import CHANNELS, Client
 from headrace.control import ControlError
 from headrace.errors import NoAnswer
+from headrace.packet_socket import PacketSocket, wait_for
 from headrace.recipe import Recipe
 from soft_nic import SoftNic, serving
 
@@ -363,11 +366,118 @@ def test_strangers_are_ignored():
         channel.close()
 
 
+@contextlib.contextmanager
+def many_files():
+    """More files are open than ``select.select`` takes: what is opened now has a high number."""
+    resource = pytest.importorskip("resource", reason="only where files are numbered")
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(before[0], 2048), before[1]))
+    except ValueError:
+        pytest.skip("this process may not open that many files")
+    opened = []
+    try:
+        while not opened or opened[-1] < 1100:
+            opened.append(os.dup(opened[-1] if opened else 2))
+        yield
+    finally:
+        for one in opened:
+            os.close(one)
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_many_open_files(monkeypatch):
+    with many_files(), serving() as there, joined(there, timeout=5) as card, \
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as elsewhere:
+        assert elsewhere.fileno() > 1024
+        np.testing.assert_array_equal(card.image(**TINY)([picture(0)])[0],
+                                      hr.open("cpu").image(**TINY)(picture(0)))
+        elsewhere.bind(("127.0.0.1", 0))
+        elsewhere.settimeout(5)
+        send, full = PacketSocket.send, [True, False]
+        monkeypatch.setattr(PacketSocket, "send", lambda self, packet: not (
+            full and full.pop(0)) and send(self, packet))
+        card.forward(Recipe(**TINY), [picture(0)], wire.Station(None, *elsewhere.getsockname()))
+        assert elsewhere.recv(9000)
+
+
+def test_waiting_for_datagrams():
+    """Of a socket, it ends with the first one, or in time."""
+    with many_files():
+        one = PacketSocket(("127.0.0.1", 9), 1, check=True, counts={})
+        with contextlib.closing(one), \
+                socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+            begun = time.monotonic()
+            one.wait(0.05)
+            one.wait(-1)  # not for ever
+            assert 0.04 < time.monotonic() - begun < 5
+            wait_for([], [one], 60)  # there is room
+            other.sendto(b"x", one.here)
+            one.wait(60)
+            assert time.monotonic() - begun < 30
+
+
+def meanwhile(card, monkeypatch, event):
+    """Have something happen between the moments when a slot is handed out and entered, once."""
+    slot_of, handed = card._slot, []
+
+    def slot(*args):
+        handed.append(slot_of(*args))
+        if len(handed) == 1:
+            event(slot_of)
+        return handed[-1]
+
+    monkeypatch.setattr(card, "_slot", slot)
+    return handed
+
+
+def test_closed_before_a_slot_is_entered(monkeypatch):
+    with serving() as there:
+        card = joined(there, timeout=2)
+        handed = meanwhile(card, monkeypatch, lambda slot_of: card.close())
+        with pytest.raises(hr.CardError, match="^Card must be open, not closed"):
+            card.image(**TINY)(picture(0))
+        assert handed[0]._channel is None and there[0].counts["connections"] == 0
+
+
+def test_evicted_before_a_slot_is_entered(monkeypatch):
+    def event(slot_of):
+        for side in range(2, 2 + CHANNELS):
+            slot_of(Recipe(resize=side), "sender")
+
+    with serving() as there:
+        card = joined(there, timeout=2)
+        handed = meanwhile(card, monkeypatch, event)
+        np.testing.assert_array_equal(card.image(**TINY)(picture(0)),
+                                      hr.open("cpu").image(**TINY)(picture(0)))
+        first, second = handed
+        assert first._channel is None and second._channel is not None
+        assert second in card._channels.values() and there[0].counts["connections"] == 1
+        card.close()
+        assert second._channel is None
+
+
+@pytest.mark.parametrize("wrong, message", [
+    (dict(window=0), "Window must be 1 or more, not 0"),
+    (dict(window=-3), "Window must be 1 or more, not -3"),
+    (dict(retries=-1), "Retries must be 0 or more, not -1"),
+    (dict(timeout=0), "Timeout must be above 0 and at most 1000000 seconds, not 0"),
+    (dict(timeout=float("nan")), "Timeout must be above 0 and at most 1000000 seconds, not nan"),
+    (dict(timeout=float("inf")), "Timeout must be above 0 and at most 1000000 seconds, not inf"),
+    (dict(mtu=100), "Mtu must be within range(112, 9075), not 100"),
+])
+def test_options_out_of_range(wrong, message):
+    """They are refused at once: nobody is there to connect to."""
+    for make in (lambda: Client("127.0.0.1", 1, **wrong),
+                 lambda: Channel(("127.0.0.1", 1), Recipe(), **wrong)):
+        with pytest.raises(ValueError) as info:
+            make()
+        assert str(info.value) == message
+
+
 def test_arguments():
     with pytest.raises(ValueError, match="^Fallback must be one of cpu, raise, not 'no'$"):
         Client("127.0.0.1", fallback="no")
-    with pytest.raises(ValueError, match=r"^Mtu must be within range\(112, 9075\), not 100$"):
-        Channel(("127.0.0.1", 1), Recipe(), mtu=100)
     card = pickle.loads(pickle.dumps(Client("127.0.0.1", 7, fallback="raise", mtu=256)))
     assert (card.name, card.fallback, card._options) == ("127.0.0.1:7", "raise", {"mtu": 256})
     with socket.create_server(("127.0.0.1", 0)) as listener:  # accepts, and says nothing

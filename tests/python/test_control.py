@@ -90,6 +90,8 @@ def test_documented_lines():
     ({**IMAGE, "reply": "nobody"}, "Reply must be sender, host or an object with ip"),
     ({**IMAGE, "reply": {"port": 1}}, "Field must be given: ip"),
     ({**IMAGE, "reply": {"ip": "10.0.0.256"}}, "Ip must be an IPv4 address, not '10.0.0.256'"),
+    ({**IMAGE, "reply": {"ip": []}}, r"Ip must be an IPv4 address, not \[\]"),
+    ({**IMAGE, "reply": {"ip": 5}}, "Ip must be an IPv4 address, not 5"),
     ({**IMAGE, "reply": {"ip": "10.0.0.2", "mac": "x"}}, "Mac must be like 02:.*, not 'x'"),
     ({**IMAGE, "reply": {"ip": "10.0.0.2", "port": -1}}, "Port must be an int within range"),
     ({**IMAGE, "options": []}, r"Options must be an object, not \[\]"),

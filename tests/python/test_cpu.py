@@ -97,6 +97,30 @@ def test_image_out(card, jpeg):
         prep([jpeg], out=out)
 
 
+def test_image_out_over_items(card, pixels):
+    """Results that overwrite items: those to come are as they were."""
+    prep = card.image(resize=pixels.shape[:2], layout="HWC", filter="bicubic")
+    buffer = np.stack([pixels, pixels[::-1], pixels // 2, pixels])
+    expected = prep(buffer[:3].copy())
+    prep(buffer[:3], out=buffer[1:])
+    np.testing.assert_array_equal(buffer[1:], expected)
+    buffer = np.stack([pixels, pixels[::-1]])
+    expected = card.resize(list(buffer.copy()), pixels.shape[:2])
+    card.resize(list(buffer), pixels.shape[:2], out=[buffer[1], buffer[0]])
+    np.testing.assert_array_equal(buffer[::-1], expected)
+
+
+def test_items_in_arrays(card, jpeg):
+    """Arrays of files are lists of them; the memory of numbers is no file."""
+    prep = card.image(crop=8)
+    for items in np.array([jpeg, jpeg], object), np.array([jpeg, jpeg]), [np.bytes_(jpeg)] * 2:
+        np.testing.assert_array_equal(prep(items), prep([jpeg, jpeg]))
+    np.testing.assert_array_equal(prep(np.frombuffer(jpeg, np.uint8)), prep(jpeg))
+    for item in np.uint8(5), np.array(5), np.zeros(5), [np.int64(3)]:
+        with pytest.raises(ValueError, match="^(Item|Pixels) must be "):
+            prep(item)
+
+
 def test_crop_larger_than_image_is_padded_with_black(card):
     white = np.full((3, 6, 3), 255, np.uint8)
     result = card.image(crop=(6, 4), layout="HWC")(white)

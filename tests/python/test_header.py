@@ -19,6 +19,15 @@ def test_no_header():
         assert image_size(data) is None
 
 
+def test_long_runs():
+    """Of bytes that are no marker, of what fills the space before one, without SOI."""
+    frame = b"\xff\xc0\0\x11\x08\0\x30\0\x40\3" + bytes(9)
+    for between in bytes(10**7), b"\xff" * 10**7, b"\xff\0" * 99:
+        assert image_size(b"\xff\xd8" + between + frame) == (48, 64)
+        assert image_size(b"\xff\xd8" + between) is None
+        assert image_size(between + frame) is None
+
+
 def test_any_bytes():
     rng = random.Random(1)
     for length in range(300):

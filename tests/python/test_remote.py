@@ -24,6 +24,7 @@ from headrace.hw.card.registers import Mode
 from headrace.hw.status import Status
 from headrace.packet_socket import PacketSocket
 from headrace.remote import RemoteTransport, address_of
+from faults import Faults
 from soft_board import SoftBoard
 
 
@@ -167,6 +168,37 @@ def test_a_board_that_dies():
     card.close()
     with pytest.raises(hr.CardError, match="^Card must be open"):
         card.image(**RECIPE)(picture(0))
+
+
+@pytest.mark.parametrize("in_batch", [False, True])
+def test_an_outage(in_batch):
+    """After one nothing is taken for loaded, and queue pairs get their recipes back."""
+    recipes = [hr.Recipe(resize=side, layout="CHW") for side in (20, 21, 22, 23)]
+    with SoftBoard(recipes) as board, hr.open(
+            board.name, timeout=0.01, retries=2, fallback="raise") as card:
+        queue_pair = card.listen(recipes[0])
+        card.image(resize=21)(picture(0))
+        before = board.loaded.copy()
+        quiet, write = board.faults, board.model.write
+
+        def cut(address, value):
+            write(address, value)
+            if address == registers.CTRL:
+                board.faults = Faults(loss=1.0)
+
+        board.model.write = cut
+        if not in_batch:
+            board.faults = Faults(loss=1.0)
+        for side in 21, 22:
+            with pytest.raises(hr.CardError, match="^No answer from"):
+                card.image(resize=side)(picture(0))
+        board.faults, board.model.write = quiet, write
+        for side in 22, 23, 22, 21, 20:
+            np.testing.assert_array_equal(card.image(resize=side)(picture(0)),
+                                          hr.open("cpu").image(resize=side)(picture(0)))
+            # The queue pair's own is where it was.
+            assert board.loaded[0] == before[0] == recipes[0]
+        card.unlisten(queue_pair)
 
 
 def test_a_batch_without_end():

@@ -145,10 +145,18 @@ def test_loads():
     items = data(16000, 10)
     assert do(Rounds(card, card.run, 0, 1 << 14), items, setup=setup)[0] == [
         "room", items[1][::-1]]
-    assert notes == [[2]] and card.batches == [2, 1]
+    assert notes == [[3]] and card.batches == [3]
     notes.clear()
     assert do(Rounds(card, card.run, 0, 1 << 14), items[1:], setup=setup)[0] == turned(items[1:])
-    assert card.batches == [2, 1, 3]
+    assert card.batches == [3, 3]
+
+
+def test_loads_without_room():
+    """A recipe that does not fit: no item has room, and nothing is run."""
+    card = Card(1 << 12)
+    assert do(Rounds(card, card.run, 0, 1 << 12), data(1, 2, 3), setup=lambda arena: (
+        1, [], arena.need(1 << 13)))[0] == ["room"] * 3
+    assert not card.batches
 
 
 def test_lost():

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The server: its links, what it saves and says, and the command line around it."""
 
+import errno
 import importlib.util
-
 import io
+import math
 import os
 import re
 import signal
@@ -46,6 +47,13 @@ def files(tmp_path):
     return good, bad, tmp_path / "missing.jpg"
 
 
+def jpeg(shade):
+    """A small picture of one colour."""
+    file = io.BytesIO()
+    Image.new("RGB", (16, 16), (50 * shade, 0, 0)).save(file, "JPEG")
+    return file.getvalue()
+
+
 def test_results_in_host_memory(files, tmp_path):
     recipe = Recipe(resize=20, crop=16, dtype="float32")
     with serving(output=tmp_path) as (server, log), Client(*server.address, timeout=2) as card:
@@ -59,6 +67,47 @@ def test_results_in_host_memory(files, tmp_path):
     assert any(re.search("request 1 from 127.0.0.1: OK float32 16x16x3 .*npy$", text)
                for text in log)
     assert log[-1].startswith("counters: ") and "PACKET" in log[-1]
+
+
+def test_files_are_not_overwritten(tmp_path):
+    """Queue pairs are used again, and each client counts from 1."""
+    recipe, names = Recipe(resize=8), []
+    with serving(output=tmp_path) as (server, _):
+        for shade in range(4):
+            with Client(*server.address, timeout=2) as card:
+                entry, = card.keep(recipe, [jpeg(shade)])
+            names.append(entry["file"])
+    assert names[0] == "100-1.npy" and len(set(names)) == 4
+    assert sorted(names) == sorted(path.name for path in tmp_path.iterdir())
+    for shade, name in enumerate(names):
+        np.testing.assert_array_equal(
+            np.load(tmp_path / name), hr.open("cpu").image(8, layout="HWC")(jpeg(shade)))
+
+
+def test_results_that_cannot_be_saved(tmp_path, monkeypatch):
+    """The client is told of the result all the same, and the server goes on."""
+    folder = tmp_path / "results"
+    folder.mkdir()
+    with serving(output=folder) as (server, log), Client(*server.address, timeout=2) as card:
+        folder.rmdir()
+        entry, = card.keep(Recipe(resize=8), [jpeg(0)])
+        assert (entry["status"], entry["shape"]) == (0, [8, 8, 3]) and "file" not in entry
+        assert any(re.search("^result of queue pair 0x100 request 1 not saved: .*No such file",
+                             text) for text in log)
+        folder.mkdir()
+
+        def full(file, array):
+            file.write(b"half of it")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as context:
+            context.setattr(np, "save", full)
+            entry, = card.keep(Recipe(resize=8), [jpeg(0)])
+        assert "file" not in entry and not list(folder.iterdir())
+        assert any("request 2 not saved: " in text and "No space" in text for text in log)
+        entry, = card.keep(Recipe(resize=8), [jpeg(0)])
+        assert [path.name for path in folder.iterdir()] == [entry["file"]]
+    assert server.counts["unsaved"] == 2 and server.counts["received"] == 3
 
 
 def test_damage_on_the_way():
@@ -92,6 +141,26 @@ def test_rate():
         # 480,000 bytes, of which 65,536 may go at once.
         assert time.monotonic() - begun > 0.4
         assert card.counters()["lost"] == 0
+
+
+@pytest.mark.parametrize("rate", [0, -1, math.nan, math.inf])
+def test_rates_that_are_none(rate, capsys):
+    with pytest.raises(ValueError, match=f"^Rate must be a finite number above 0, not {rate}$"):
+        Server.udp(SoftNic(), rate=rate)
+    with pytest.raises(SystemExit):
+        cli.main(["serve", "--udp", "127.0.0.1:0", "--card", "none:none", f"--rate={rate}"])
+    assert f"--rate: must be a finite number above 0, not '{rate}'" in capsys.readouterr().err
+
+
+def test_a_very_low_rate():
+    """What waits for hours is no reason to end."""
+    with serving(rate=1e-12) as (server, _):
+        server._allowance = -1
+        with Client(*server.address, timeout=0.1, retries=0) as card:
+            with pytest.raises(hr.HeadraceError, match="no answer"):
+                card.image(resize=8)(jpeg(0))
+        with Client(*server.address, timeout=5) as card:
+            assert card.keep(Recipe(resize=8), [jpeg(0)])[0]["status"] == 0
 
 
 def test_addresses():
@@ -205,9 +274,42 @@ def test_serve_command(number, files):
     assert "opened for 127.0.0.1" in rest and "closed" in rest and "counters: " in rest
 
 
-def test_serve_needs_a_card(capsys):
-    assert cli.main(["serve", "--udp", "127.0.0.1:0", "--card", "none:none"]) == 1
-    assert "Network card 'none:none' is not found" in capsys.readouterr().err
+@pytest.mark.parametrize("name, message", [
+    ("none:none", "Network card 'none:none' is not found"),
+    (".foo:x", "Network card '.foo:x' must be sim, or MODULE:CALLABLE that takes mac and ip: "),
+    ("os:path", "Network card 'os:path' must be sim, or MODULE:CALLABLE that takes mac and ip: "),
+    ("os:getcwd", "Network card 'os:getcwd' must make a headrace.nic.Nic, not str"),
+])
+def test_serve_needs_a_card(name, message, capsys):
+    assert cli.main(["serve", "--udp", "127.0.0.1:0", "--card", name]) == 1
+    assert f"headrace: {message}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option, message", [
+    ("--ip=10.0.0", "headrace: Ip must be an IPv4 address, not '10.0.0'"),
+    ("--mac=02:00", "headrace: Mac must be like 02:00:00:00:00:01, not '02:00'")])
+def test_serve_needs_addresses(option, message, capsys, monkeypatch):
+    monkeypatch.setattr("headrace.serve.until_signal", Server._end)
+    assert cli.main(["serve", "--udp", "127.0.0.1:0", "--card", "soft_nic:SoftNic", option]) == 1
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("args, message", [
+    (["serve", "--udp=127.0.0.1:99999"], "must be a whole number from 0 to 65535, not '99999'"),
+    (["serve", "--udp=127.0.0.1:x"], "port must be a whole number from 0 to 65535, not 'x'"),
+    (["serve", "--tap=x", "--card=a:b", "--control=65536"], "--control: must be a whole number"),
+    (["send", "x", "--to=a:99999"], "port must be a whole number from 1 to 65535, not '99999'"),
+    (["send", "x", "--to=a:0"], "port must be a whole number from 1 to 65535, not '0'"),
+    (["send", "x", "--to=:1"], "--to: must be HOST or HOST:PORT, not ':1'"),
+    (["send", "x", "--to=a", "--forward=10.0.0"], "--forward: must be IP or IP:PORT, not '10.0.0'"),
+    (["send", "x", "--to=a", "--window=0"], "--window: must be a whole number from 1 on, not '0'"),
+    (["send", "x", "--to=a", "--retries=-1"], "--retries: must be a whole number from 0 on"),
+    (["send", "x", "--to=a", "--timeout=0"], "--timeout: must be a finite number above 0, not '0'"),
+])
+def test_options_out_of_range(args, message, capsys):
+    with pytest.raises(SystemExit) as info:
+        cli.main(args)
+    assert info.value.code == 2 and message in capsys.readouterr().err
 
 
 # TAP
@@ -256,7 +358,7 @@ def arping(device, mac, ip, target):
     mac, ip = wire.Station(mac, ip).numbers
     ask = ARP.pack(hardware=1, protocol=EtherType.IPV4, hardware_bytes=6, protocol_bytes=4,
                    operation=1, sender_mac=mac, sender_ip=ip,
-                   target_ip=wire.Station("0", target).numbers[1])
+                   target_ip=wire.Station("00:00:00:00:00:00", target).numbers[1])
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(EtherType.ARP)) as raw:
         raw.bind((device, EtherType.ARP))
         raw.settimeout(2)

@@ -6,6 +6,7 @@ import io
 import pickle
 import random
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -250,6 +251,59 @@ def test_fallback_raise():
         assert caught.value.index is None and caught.value.detail is hr.Detail.NOT_JPEG
         assert card.counters()["failures"] == 2
         assert card.counters()["statuses"] == {"CORRUPT/NOT_JPEG": 2}
+
+
+def test_longest_sides(sim):
+    """What the card could not be given is handed back, and costs the others nothing."""
+    small = np.full((10, 12, 3), 200, np.uint8)
+    items = [small, np.zeros((70000, 1, 3), np.uint8), np.zeros((1, 65529, 3), np.uint8), small]
+    sim.image(resize=(3, 4))(items)
+    assert [(report.status.name, report.fallback) for report in sim.last] == [
+        ("OK", False), ("TOO_LARGE", True), ("TOO_LARGE", True), ("OK", False)]
+
+
+def test_recipe_that_was_not_loaded():
+    """A request that ends half way leaves no number for what the card does not hold."""
+    pixels = np.random.default_rng(1).integers(0, 256, (20, 30, 3), np.uint8)
+    with hr.open("sim") as card, hr.open("cpu") as cpu:
+        for side in range(5, 5 + card.config.recipes):      # all numbers are in use
+            card.image(resize=side)(pixels)
+        write, calls = card._rounds.memory.write, []
+
+        def cut(address, data):
+            calls.append(address)
+            if len(calls) == 2:     # behind the recipe itself come the jobs
+                raise KeyboardInterrupt
+            write(address, data)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(card._rounds, "memory", Other(card._rounds.memory, write=cut))
+            patch.setattr(card._bus, "memory", Other(card._bus.memory, write=cut))
+            with pytest.raises(KeyboardInterrupt):
+                card.image(resize=4)(pixels)
+        for side in 4, 5, 6:
+            np.testing.assert_array_equal(card.image(resize=side)(pixels),
+                                          cpu.image(resize=side)(pixels))
+            assert card.last[0].status is hr.Status.OK
+
+
+class Other:
+    """An object with some attributes changed."""
+
+    def __init__(self, object, **changes):
+        self.__dict__.update(changes, _object=object)
+
+    def __getattr__(self, name):
+        return getattr(self._object, name)
+
+
+def test_closed_card_is_freed():
+    card = hr.open("sim")
+    card.resize(np.zeros((4, 4, 3), np.uint8), (2, 2))
+    card.close()
+    memory = weakref.ref(card)
+    del card
+    assert memory() is None
 
 
 def test_crop_larger_than_image(sim, cpu, photos):

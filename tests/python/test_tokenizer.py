@@ -117,6 +117,26 @@ def test_rows_as_they_are():
         assert all(row.dtype == np.int64 for row in got[name])
 
 
+@pytest.mark.parametrize("padding", [0, np.False_, 1, np.True_])
+def test_truth_of_options(padding):
+    tok = Tokenizer(ModelCard(), made())
+    got, wanted = (tok(TEXTS[1:4], padding=value)["input_ids"] for value in (
+        padding, bool(padding)))
+    assert all(map(np.array_equal, got, wanted))
+
+
+def test_texts_without_utf8():
+    """One lone surrogate costs no other text anything."""
+    tok = Tokenizer(ModelCard(), made())
+    first, wrong, last = tok.each(["hello", "\ud800", "the"])
+    assert isinstance(wrong, UnicodeError)
+    np.testing.assert_array_equal([*first, *last], tok.ragged(["hello", "the"])[0])
+    with pytest.raises(UnicodeError):
+        tok.ragged(["hello", "\ud800"])
+    with pytest.raises(ValueError, match="^Text must be str or bytes-like, not np.int64"):
+        tok.ragged([np.int64(97)])
+
+
 def test_single_text():
     tok = Tokenizer(ModelCard(), made())
     one, many = tok("hello the"), tok(["hello the"])
@@ -215,6 +235,8 @@ def test_refused_otherwise():
 @pytest.mark.parametrize("changes, message", [
     (dict(model__max_input_chars_per_word=256),
      r"Longest word must be within range\(1, 256\), not 256$"),
+    ({"model__vocab__[UNK]": 1 << 17},
+     r"Unknown token must be within range\(131072\), not 131072$"),
     (dict(added_tokens__4__content="[MA SK]"), "Special token must be of characters that stand"),
     (dict(added_tokens__4__content="x" * 32), "Special token must be of at most 31 characters"),
     (dict(added_tokens__4__content="abcdefghijklmnopqrstuvwxyz012345"[:31] + ""),

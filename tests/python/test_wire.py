@@ -136,6 +136,29 @@ def test_responses():
         wire.from_response(message)
 
 
+@pytest.mark.parametrize("wrong, message", [
+    (dict(ip="10.0.0"), "Ip must be an IPv4 address, not '10.0.0'"),
+    (dict(ip="10.0.0.256"), "Ip must be an IPv4 address, not '10.0.0.256'"),
+    (dict(ip="localhost"), "Ip must be an IPv4 address, not 'localhost'"),
+    (dict(ip=10), "Ip must be an IPv4 address, not 10"),
+    (dict(mac="02:00"), "Mac must be like 02:00:00:00:00:01, not '02:00'"),
+    (dict(mac="02:00:00:00:00:0g"), "Mac must be like 02:00:00:00:00:01, not '02:00:00:00:00:0g'"),
+    (dict(mac=2), "Mac must be like 02:00:00:00:00:01, not 2"),
+    (dict(port=1 << 16), "Port must be within range(65536), not 65536"),
+    (dict(port=-1), "Port must be within range(65536), not -1"),
+])
+def test_stations_have_addresses(wrong, message):
+    with pytest.raises(ValueError) as info:
+        wire.Station(**{"mac": HERE.mac, "ip": HERE.ip, **wrong})
+    assert str(info.value) == message
+
+
+def test_stations_from_numbers():
+    assert HERE.numbers == (0x020000000001, 0x0a000001)
+    assert wire.Station.of(*HERE.numbers, HERE.port) == HERE
+    assert wire.Station(None, "10.0.0.1").mac is None
+
+
 def test_wrong_arguments():
     with pytest.raises(ValueError, match="^Segment must be 64 or more, not 63$"):
         wire.segments(b"x", 63)

@@ -53,10 +53,8 @@ class PynqCard(BusCard):
             self._forget()
             yield
 
-    def _close(self):
-        with self._lock:
-            self._bus.memory.host.freebuffer()
-            self._bus = None
+    def _give_back(self):
+        self._bus.memory.host.freebuffer()
 
     def __reduce__(self):
         raise TypeError("A card behind PYNQ cannot be pickled")

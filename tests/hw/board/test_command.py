@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 # SPDX-License-Identifier: Apache-2.0
 """The command: messages and exit codes, with and without tools."""
 
@@ -86,6 +87,46 @@ def test_with_tools(quick, tools, name, tmp_path, capsys):
     assert command.main([name, "-o", str(tmp_path)], tools(board)) == 0
     assert (tmp_path / "log").read_text().split() == list(board.tools)
     assert "built: " in capsys.readouterr().out
+
+
+@pytest.fixture(params=["u55c", "opennic"])
+def relative(request, tools, tmp_path):
+    """A board, where a build is called, and an environment in which a folder is relative to that;
+    the tools log where they run, how they are called, and that folder."""
+    board = BOARDS[request.param]
+    [variable] = board.folders
+    environment = {**tools(board), variable: "../clone"}
+    for tool in board.tools:
+        (tmp_path / "bin" / tool).write_text(
+            f'#!/bin/sh\necho "{tool} in $PWD: $@ ${variable}" >> {tmp_path}/log\n')
+    for folder in "calls", "clone/Ethernet", "clone/script":
+        (tmp_path / folder).mkdir(parents=True)
+    return board, tmp_path / "calls", environment
+
+
+def test_relative_folder(quick, relative, tmp_path, monkeypatch):
+    board, folder, environment = relative
+    monkeypatch.chdir(folder)
+    assert command.main([board.name, "-o", str(tmp_path)], environment) == 0
+    for line in (tmp_path / "log").read_text().splitlines():
+        assert line.endswith(f" {tmp_path / 'clone'}")
+
+
+def test_relative_folder_of_script(relative, tmp_path):
+    board, folder, environment = relative
+    script = tmp_path / "out" / "build.sh"
+    script.parent.mkdir()
+    script.write_text(board.files(board, board.top(board.config))["build.sh"])
+    script.chmod(0o755)
+    subprocess.run(["../out/build.sh"], cwd=folder, env=environment, check=True)
+    ran = (tmp_path / "log").read_text()
+    assert ".." not in ran
+    for called in {"u55c": (f"make in {tmp_path}/out: -C {tmp_path}/clone/Ethernet all",
+                            f"={tmp_path}/clone/Ethernet/post_sys_link.tcl",
+                            f" {tmp_path}/clone/Ethernet/_x."),
+                   "opennic": (f"vivado in {tmp_path}/clone/script: ",
+                               f"-user_plugin {tmp_path}/out/plugin ")}[board.name]:
+        assert called in ran
 
 
 def test_tool_fails(quick, tools, tmp_path, capsys):

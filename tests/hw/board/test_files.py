@@ -16,11 +16,12 @@ from xml.etree import ElementTree
 import pytest
 from amaranth.sim import Simulator
 
+from headrace import overlay
 from headrace.hw.board import boards
 from headrace.hw.board.boards import BOARDS, generate
 from headrace.hw.board.kernel import Kernel, interfaces, ports
-from headrace.hw.board.packaging import register_map
 from headrace.hw.board.plugin import Plugin
+from headrace.hw.board.register_map import register_map
 from headrace.hw.card import registers
 from headrace.hw.card.config import CardConfig
 from headrace.hw.card.control import Control
@@ -112,7 +113,7 @@ def test_files(built, name):
     assert subprocess.run(["sh", "-n", folder / "build.sh"]).returncode == 0
     script = (folder / "build.sh").read_text()
     for tool in board.tools:
-        assert re.search(rf"^{re.escape(tool)} ", script, re.M), tool
+        assert re.search(rf"^ *{re.escape(tool)} ", script, re.M), tool
     for variable in board.folders:
         assert f"${variable}" in script, variable
     # The files that it reads are there, unless it makes them.
@@ -250,14 +251,15 @@ def test_answers(wire):
         Kernel(dataclasses.replace(config, gated=True))
 
 
-def test_register_map():
-    places = register_map(True)
-    assert len({name for name, _, _ in places}) == len(places)
-    assert set(register_map(False)) < set(places)
+@pytest.mark.parametrize("words", [False, True])
+def test_register_map(words):
+    places = register_map(True, words=words)
+    assert len({register.name for register in places}) == len(places)
+    assert set(register_map(False, words=words)) < set(places)
     end = 0
-    for _, address, bits in places:
-        assert address >= end and bits in (32, 64)
-        end = address + bits // 8
+    for register in places:
+        assert register.address >= end and register.bits in ((32,) if words else (32, 64))
+        end = register.address + register.bits // 8
     assert end <= 1 << registers.ADDRESS_BITS
 
 
@@ -287,31 +289,97 @@ def calls(log, name):
     return [line for line in log if line.split()[0] == name]
 
 
+def copied(built, name, folder):
+    """A board and its component, and its files in a folder that scripts may write to."""
+    board, original, _ = built(name)
+    shutil.copytree(original, folder, dirs_exist_ok=True)
+    return board, board.top(board.config)
+
+
+def objects(log):
+    """Properties of what a script made: a dict by the names of the stand-ins' objects."""
+    found = defaultdict(dict)
+    for line in calls(log, "set_property"):
+        if match := re.fullmatch(r"set_property \{(\w+) (\S+) ((?:register|field|parameter):\S+)\}",
+                                 line):
+            found[match[3]][match[1]] = match[2]
+    return found
+
+
 @pytest.mark.parametrize("name", [*ALVEO, "kv260"])
 def test_package_tcl(built, name, tmp_path):
-    board, folder, _ = built(name)
-    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
-    component = board.top(board.config)
+    board, component = copied(built, name, tmp_path)
     log = run_tcl(tmp_path / "package.tcl", tmp_path, component)
-    assert len(calls(log, "ipx::add_register")) == len(register_map(bool(board.config.wire)))
-    assert len(calls(log, "ipx::add_register_parameter")) == 2
+    found = objects(log)
+    assert {made: (values["access"], int(values["address_offset"], 0), int(values["size"]))
+            for made, values in found.items() if made.startswith("register:")} == {
+        f"register:{register.name}": (register.access, register.address, register.bits)
+        for register in register_map(bool(board.config.wire), words=name == "kv260")}
+    parameters = {made: values["value"] for made, values in found.items() if "value" in values}
+    for pointer in ("jobs_1", "completions_1") if name == "kv260" else ("jobs", "completions"):
+        assert parameters.pop(f"parameter:{pointer}/ASSOCIATED_BUSIF") == "m_axi_gmem"
+    assert parameters == {f"parameter:m_axi_gmem/{parameter}": value for parameter, value in (
+        ("MAX_BURST_LENGTH", "16"), ("NUM_READ_OUTSTANDING", "16"),
+        ("NUM_WRITE_OUTSTANDING", "16"), ("HAS_BURST", "0"), ("SUPPORTS_NARROW_BURST", "0"))}
     for bus in interfaces(component):
         assert any(f"-busif {bus} " in line for line in
                    calls(log, "ipx::associate_bus_interfaces"))
     assert (tmp_path / "headrace.xo").exists() == (name in ALVEO)
     assert board.part.name in calls(log, "create_project")[0]
-    if name == "kv260":
-        log = run_tcl(tmp_path / "design.tcl", tmp_path, component)
-        assert calls(log, "validate_bd_design") and calls(log, "launch_runs")
-        assert (tmp_path / "headrace.bit").exists() and (tmp_path / "headrace.hwh").exists()
+    # It may be run again.
+    assert run_tcl(tmp_path / "package.tcl", tmp_path, component) == log
+
+
+def test_design_tcl(built, tmp_path):
+    board, component = copied(built, "kv260", tmp_path)
+    with pytest.raises(Exception, match="no IP at"):
+        run_tcl(tmp_path / "design.tcl", tmp_path, component)
+    run_tcl(tmp_path / "package.tcl", tmp_path, component)
+    log = run_tcl(tmp_path / "design.tcl", tmp_path, component)
+    assert calls(log, "validate_bd_design") and calls(log, "launch_runs")
+    assert (tmp_path / "headrace.bit").exists() and (tmp_path / "headrace.hwh").exists()
+    # PYNQ sets the clock of the processors, which is 100 MHz as in the simulated overlay; the card
+    # has one that is made of it.
+    handoff = ElementTree.fromstring(overlay.hwh(1 << 28))
+    frequency = handoff.find(".//PARAMETER[@NAME='PSU__CRL_APB__PL0_REF_CTRL__ACT_FREQMHZ']")
+    settings = " ".join(log).split()
+    for name, value in (("PSU__CRL_APB__PL0_REF_CTRL__FREQMHZ", frequency.get("VALUE")),
+                        ("PSU__CRL_APB__PL0_REF_CTRL__SRCSEL", "IOPLL"),
+                        ("CLKOUT1_REQUESTED_OUT_FREQ", str(board.clock))):
+        assert settings[settings.index(f"CONFIG.{name}") + 1] == value
+    nets = [re.findall(r"\w+/\w+", line) for line in calls(log, "connect_bd_net")]
+    assert [sink for source, sink in nets if source == "ps/pl_clk0"] == ["clock/clk_in1"]
+    assert ["clock/clk_out1", "headrace_1/ap_clk"] in nets
+
+
+def test_overlays_agree(built, tmp_path):
+    """PYNQ finds the same registers on a KV260 as in the simulated overlay."""
+    _, component = copied(built, "kv260", tmp_path)
+    found = objects(run_tcl(tmp_path / "package.tcl", tmp_path, component))
+    packaged = {made: {name: value if name == "access" else int(value, 0)
+                       for name, value in values.items()}
+                for made, values in found.items() if not made.startswith("parameter:")}
+    expected = {}
+    for register in ElementTree.fromstring(overlay.hwh(1 << 28)).iter("REGISTER"):
+        name = register.get("NAME")
+        expected[f"register:{name}"] = described(register, "address_offset", "size")
+        for field in register.iter("FIELD"):
+            expected[f"field:{name}/{field.get('NAME')}"] = \
+                described(field, "bit_offset", "bit_width")
+    assert packaged == expected
+
+
+def described(element, *numbers):
+    """Access and some numbers of a register or a field of an ``.hwh``."""
+    values = {item.get("NAME"): item.get("VALUE") for item in element.findall("PROPERTY")}
+    return {"access": values["ACCESS"],
+            **{name: int(values[name.upper()], 0) for name in numbers}}
 
 
 @pytest.mark.parametrize("name", [*ALVEO, "kv260", "opennic"])
 def test_alone(built, name, tmp_path):
     """The card is implemented by itself at the board's clock, and a clock not met is an error."""
-    board, folder, _ = built(name)
-    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
-    component = board.top(board.config)
+    board, component = copied(built, name, tmp_path)
     log = run_tcl(tmp_path / "alone.tcl", tmp_path, component)
     (clock,) = calls(log, "create_clock")
     assert float(re.search(r"-period ([\d.]+) ", clock)[1]) == \
@@ -322,13 +390,6 @@ def test_alone(built, name, tmp_path):
         run_tcl(tmp_path / "alone.tcl", tmp_path, component, "set slack_found -0.1")
 
 
-def test_design_needs_package(built, tmp_path):
-    board, folder, _ = built("kv260")
-    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
-    with pytest.raises(Exception, match="no IP at"):
-        run_tcl(tmp_path / "design.tcl", tmp_path, board.top(board.config))
-
-
 @pytest.mark.parametrize("line, message", [
     ("add_file x", 'invalid command name "add_file"'),
     ("package_xo -xo_file x", "unknown option -xo_file"),
@@ -337,7 +398,13 @@ def test_design_needs_package(built, tmp_path):
     ("get_bd_pins nothing/aclk", "no cell nothing"),
     ("create_bd_cell -type ip -vlnv xilinx.com:ip:nothing x", "no IP xilinx.com:ip:nothing"),
     ("validate_bd_design 1", "validate_bd_design: 1 arguments"),
-    ("package_xo -xo_path x -ip_directory /nowhere", "no such file: /nowhere")])
+    ("package_xo -xo_path x -ip_directory /nowhere", "no such file: /nowhere"),
+    ("ipx::check_integrity -kernel [ipx::current_core]", "check_integrity: "),
+    ("ipx::add_field X [ipx::current_core]", "no ipx::current_core"),
+    ("set_property offset 0 [ipx::add_register X block]", "no offset of register:X"),
+    ("create_bd_cell -type ip -vlnv xilinx.com:ip:clk_wiz x; get_bd_pins x/resetn",
+     "no pin x/resetn"),
+    ("ipx::package_project -root_dir [pwd]; ipx::package_project -root_dir [pwd]", "there is ")])
 def test_stand_ins(tmp_path, line, message):
     """They reject what Vivado would."""
     (tmp_path / "x.tcl").write_text(f"create_project a {tmp_path}/a\n{line}\n")
@@ -405,8 +472,7 @@ def test_opennic(built, tmp_path):
     """The plugin fits the box: its files between modules with the shell's ports."""
     from headrace.hw.board.opennic import LITE
     from headrace.hw.board.plugin import BOX, STREAM
-    board, folder, _ = built("opennic")
-    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    board, _ = copied(built, "opennic", tmp_path)
 
     def port(name, bits, inward):
         return f"{'input' if inward else 'output'} [{bits - 1}:0] {name}"

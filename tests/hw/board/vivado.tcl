@@ -27,10 +27,12 @@ array set commands {
     ipx::remove_user_parameter     {{} {} {} 2 2}
     ipx::get_bus_interfaces        {{-quiet} {-of_objects} {} 1 1}
     ipx::infer_bus_interface       {{} {} {} 3 3}
+    ipx::add_bus_parameter         {{-quiet} {} {} 2 2}
     ipx::associate_bus_interfaces  {{} {-busif -clock -reset} {} 1 1}
     ipx::add_memory_map            {{-quiet} {} {} 2 2}
     ipx::add_address_block         {{-quiet} {} {} 2 2}
     ipx::add_register              {{} {} {} 2 2}
+    ipx::add_field                 {{} {} {} 2 2}
     ipx::get_registers             {{} {-of_objects} {} 1 1}
     ipx::add_register_parameter    {{} {} {} 2 2}
     ipx::create_xgui_files         {{} {} {} 1 1}
@@ -152,7 +154,12 @@ proc do.get_timing_paths {call} {
     if {$::done ne "route_design"} { error "get_timing_paths: not routed" }
     return path
 }
-proc do.ipx.package_project {call} { touch [dict get $call -root_dir]/component.xml }
+# It has an option to replace one.
+proc do.ipx.package_project {call} {
+    set component [dict get $call -root_dir]/component.xml
+    if {[file exists $component]} { error "there is $component" }
+    touch $component
+}
 proc do.ipx.edit_ip_in_project {call} {
     if {![file exists [lindex [dict get $call ""] 0]]} { error "no component" }
 }
@@ -177,21 +184,51 @@ proc do.ipx.associate_bus_interfaces {call} {
         }
     }
 }
+proc do.ipx.add_bus_parameter {call} {
+    lassign [dict get $call ""] name bus
+    if {$bus ni $::buses} { error "no bus interface $bus" }
+    return parameter:$bus/$name
+}
 set registers {}
 proc do.ipx.add_register {call} {
-    set name [lindex [dict get $call ""] 0]
-    if {$name in $::registers} { error "register $name is there" }
-    lappend ::registers $name
-    return $name
+    set register register:[lindex [dict get $call ""] 0]
+    if {$register in $::registers} { error "$register is there" }
+    lappend ::registers $register
+    return $register
 }
-proc do.ipx.get_registers {call} {
-    set name [lindex [dict get $call ""] 0]
-    if {$name ni $::registers} { error "no register $name" }
-    return $name
+proc known {register} {
+    if {$register ni $::registers} { error "no $register" }
+    return $register
+}
+proc do.ipx.get_registers {call} { return [known register:[lindex [dict get $call ""] 0]] }
+proc do.ipx.add_field {call} {
+    lassign [dict get $call ""] name register
+    return field:[string range [known $register] 9 end]/$name
+}
+proc do.ipx.add_register_parameter {call} {
+    lassign [dict get $call ""] name register
+    return parameter:[string range [known $register] 9 end]/$name
+}
+# What a kernel must have: properties of the core, and what is in them.
+array set kernel_has {
+    sdx_kernel true sdx_kernel_type rtl xpm_libraries XPM_MEMORY
+    ipi_drc {ignore_freq_hz true} vitis_drc {ctrl_protocol ap_ctrl_hs}
+}
+proc do.ipx.check_integrity {call} {
+    if {![dict exists $call -kernel]} { return }
+    foreach {name value} [array get ::kernel_has] {
+        if {![info exists ::core_has($name)] || [string first $value $::core_has($name)] < 0} {
+            error "check_integrity: $name is not $value"
+        }
+    }
 }
 proc do.package_xo {call} {
     if {![file exists [dict get $call -ip_directory]/component.xml]} { error "no component" }
     touch [dict get $call -xo_path]
+}
+# Properties of objects that have others than the core.
+array set property_names {
+    register {address_offset size access} field {bit_offset bit_width access} parameter value
 }
 proc do.set_property {call} {
     set rest [dict get $call ""]
@@ -201,10 +238,16 @@ proc do.set_property {call} {
             if {![string match CONFIG.* $name]} { error "set_property: $name" }
         }
         if {[llength $rest] != 1} { error "set_property: one object" }
+        configure [lindex $rest 0] [dict get $call -dict]
         return
     }
     if {[llength $rest] != 3} { error "set_property: name, value, object" }
     lassign $rest name value object
+    set kind [lindex [split $object :] 0]
+    if {[info exists ::property_names($kind)] && $name ni $::property_names($kind)} {
+        error "set_property: no $name of $object"
+    }
+    if {$object eq "ipx::current_core"} { set ::core_has($name) $value }
     if {$name eq "ip_repo_paths"} {
         if {![file exists $value/component.xml]} { error "no IP at $value" }
         set ::repository $value
@@ -218,13 +261,22 @@ proc do.get_board_parts {call} { return xilinx.com:kv260_som:part0:1.4 }
 # Block designs: pins and buses of each kind of cell.
 array set cell_pins {
     xilinx.com:ip:zynq_ultra_ps_e {maxihpm0_fpd_aclk saxihp0_fpd_aclk pl_clk0 pl_resetn0 pl_ps_irq0}
-    xilinx.com:ip:proc_sys_reset {slowest_sync_clk ext_reset_in peripheral_aresetn interconnect_aresetn}
+    xilinx.com:ip:proc_sys_reset {slowest_sync_clk ext_reset_in dcm_locked peripheral_aresetn interconnect_aresetn}
     xilinx.com:ip:smartconnect {aclk aresetn}
+    xilinx.com:ip:clk_wiz {clk_in1 reset clk_out1 locked}
 }
 array set cell_buses {
     xilinx.com:ip:zynq_ultra_ps_e {M_AXI_HPM0_FPD S_AXI_HP0_FPD}
     xilinx.com:ip:proc_sys_reset {}
     xilinx.com:ip:smartconnect {S00_AXI M00_AXI}
+    xilinx.com:ip:clk_wiz {}
+}
+# What configures a cell and changes its pins.
+proc configure {cell values} {
+    if {[dict exists $values CONFIG.RESET_TYPE] && [dict get $values CONFIG.RESET_TYPE] eq "ACTIVE_LOW"
+            && [dict get $::cells $cell] eq "xilinx.com:ip:clk_wiz"} {
+        set ::cell_pins(xilinx.com:ip:clk_wiz) {clk_in1 resetn clk_out1 locked}
+    }
 }
 proc do.create_bd_cell {call} {
     set vlnv [dict get $call -vlnv]
