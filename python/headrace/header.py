@@ -30,15 +30,21 @@ def image_size(data):
     """
     if len(data) < 2 or data[0] != 0xFF or data[1] != SOI:
         return None
-    position = 2
-    while found := MARKER.search(data, position):
-        marker, position = found[1][0], found.end()
-        if marker in ALONE:
-            continue
-        if marker in (SOS, EOI) or position + 7 > len(data):
-            return None
+    position, last = 2, len(data) - 9
+    while position <= last:
+        marker = data[position + 1]
+        if data[position] != 0xFF or marker == 0xFF:
+            found = MARKER.search(data, position)
+            if found is None or found.start() > last:
+                return None
+            position, marker = found.start(), found[1][0]
         if marker in SOF:
-            return (data[position + 3] << 8 | data[position + 4],
-                    data[position + 5] << 8 | data[position + 6])
-        position += max(2, data[position] << 8 | data[position + 1])
+            return (data[position + 5] << 8 | data[position + 6],
+                    data[position + 7] << 8 | data[position + 8])
+        if marker in (SOS, EOI):
+            return None
+        if marker in ALONE:
+            position += 2
+        else:
+            position += 2 + max(2, data[position + 2] << 8 | data[position + 3])
     return None
