@@ -27,6 +27,7 @@ from headrace.hw.card.registers import Mode
 from headrace.hw.status import Detail, Status
 from headrace.hw.wire.headers import ROCE_PORT
 from headrace.hw.wire.outcome import Outcome
+from resized import resized
 from wire_bench import PEER_IP, PEER_MAC, ip_text, mac_text
 
 
@@ -218,7 +219,8 @@ async def jpegs(cable):
 
     for shape in (30, 31, 3), (17, 9, 3), (20, 26, 3):
         file = jpeg(rng.integers(0, 256, shape, np.uint8))
-        small = np.array(Image.open(io.BytesIO(file)).resize((13, 9), Image.Resampling.BILINEAR))
+        small = np.array(resized(
+            Image.open(io.BytesIO(file)), (13, 9), Image.Resampling.BILINEAR))
         want = table[np.arange(3), small].transpose(2, 0, 1).astype("<u2").tobytes()
         status, result = await cable.ask(IMAGES, file)
         assert (status, result) == (OK, want)

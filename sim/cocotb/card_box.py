@@ -18,6 +18,7 @@ from headrace.hw.card.jobs import (
 from headrace.hw.status import Detail, Status
 from headrace.hw.text.tables import EntryBits, TableImage, hashing_config, hashing_entries
 from headrace.sim_text import records
+from resized import resized
 
 
 JOBS, COMPLETIONS, TABLES, PAYLOADS, RESULTS = 0x0, 0x2000, 0x4000, 0x8000, 0x80000
@@ -128,7 +129,8 @@ async def scenario(dut):
         elif recipe:
             want = pixels.tobytes()
         else:
-            small = np.array(Image.fromarray(pixels).resize((13, 9), Image.Resampling.BILINEAR))
+            small = np.array(resized(
+                Image.fromarray(pixels), (13, 9), Image.Resampling.BILINEAR))
             want = table[np.arange(3), small].transpose(2, 0, 1).astype("<u2").tobytes()
         capacity = 3 * 9 * 13 * 2 if not recipe else pixels.size
         host.ram.write(address, data)

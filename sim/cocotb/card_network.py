@@ -27,6 +27,7 @@ from headrace.hw.text.tables import EntryBits, TableImage, hashing_config, hashi
 from headrace.hw.wire.headers import ROCE_PORT
 from headrace.hw.wire.outcome import Outcome
 from headrace.sim_text import records
+from resized import resized
 from wire_bench import IP, MAC, PEER_IP, PEER_MAC, ip_text, mac_text
 from wire_model import roce
 
@@ -187,7 +188,7 @@ class Network(Host):
         picture = Image.open(io.BytesIO(file))
         if recipe:
             return file, np.array(picture).tobytes()
-        small = np.array(picture.resize((13, 9), Image.Resampling.BILINEAR))
+        small = np.array(resized(picture, (13, 9), Image.Resampling.BILINEAR))
         return file, self.table[np.arange(3), small].transpose(2, 0, 1).astype("<u2").tobytes()
 
 

@@ -8,13 +8,12 @@ from collections import deque
 
 import cocotb
 import numpy as np
-import PIL
 from PIL import Image
 from cocotb.triggers import RisingEdge
 from headrace.hw.image.layout import Geometry, PlaneWord, Recipe
 from headrace.hw.image.model import crop_offset, resized_size
-from headrace.hw.image.order import vertical_first
 from headrace.hw.stream.layout import Frame, PixelWord
+from resized import resized
 from streams import Sink, Source, begin, field, pack
 
 
@@ -54,11 +53,7 @@ class Job:
             size = resized_size(self.height, self.width,
                                 **({"size": (height, width)} if rule == 1 else
                                    {"shorter": height}))
-            if int(PIL.__version__.split(".")[0]) < 13 and vertical_first(
-                    self.height, self.width, *size):
-                # It has to be told the order.
-                image = image.resize((self.width, size[0]), FILTERS[filter])
-            image = image.resize(size[::-1], FILTERS[filter])
+            image = resized(image, size[::-1], FILTERS[filter])
         array = np.asarray(image)
         h, w = crop_height or array.shape[0], crop_width or array.shape[1]
         top, left = crop_offset(array.shape[0], h), crop_offset(array.shape[1], w)
