@@ -65,16 +65,19 @@ class QueuePairs:
 
     def _open(self, index, queue):
         """Load what a queue pair needs, and have the card take its messages."""
-        mac, ip = queue.station.numbers
         if isinstance(queue.work, Recipe):
             kind, recipe = Kind.IMAGE, self._open_images(queue.work)
         else:
             kind, recipe = Kind.TEXT, self._texts.open(queue.work)
+        self._direct(index, queue, open=1, check=int(queue.check), kind=kind, recipe=recipe)
+
+    def _direct(self, index, queue, **fields):
+        """Set a queue pair; its responses go where they are to."""
+        mac, ip = queue.station.numbers
         for name, value in (("queue_pair", queue.queue_pair), ("queue_port", queue.station.port),
                             ("queue_mac", mac), ("queue_ip", ip)):
             self._write(name, value)
-        self._commit(index, open=1, check=int(queue.check), reply_port=1, mode=queue.mode,
-                     kind=kind, recipe=recipe)
+        self._commit(index, reply_port=1, mode=queue.mode, **fields)
 
     def _open_images(self, recipe):
         """Load an image recipe for a queue pair; its number."""
