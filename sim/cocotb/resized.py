@@ -1,20 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What Pillow 13 makes of an image, whichever is installed."""
 
-import PIL
-
 from headrace.hw.image.order import vertical_first
+from headrace.results import ROWS_ALWAYS_FIRST
 
 
 __all__ = ["resized"]
 
 
-OLDER = int(PIL.__version__.split(".")[0]) < 13
-
-
 def resized(image, size, filter):
     """``image.resize(size, filter)``. One before 13 has to be told which pass comes first."""
     width, height = size
-    if OLDER and vertical_first(image.height, image.width, height, width):
+    if ROWS_ALWAYS_FIRST and vertical_first(image.height, image.width, height, width):
         image = image.resize((image.width, height), filter)
     return image.resize(size, filter)
