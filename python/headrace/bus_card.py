@@ -118,13 +118,22 @@ class BusCard(Card):
     # Images
 
     def _process(self, recipe, items, targets):
+        outcomes = [None] * len(items)
         with self._lock:
             self._check_open()
-            outcomes = self._images(recipe, items, targets)
+            # In batches of their own: a file that fails at once, while sizes of pixels wait in the
+            # card, would end before its own size was looked at.
+            for pixels in False, True:
+                part = [n for n, item in enumerate(items) if (item.ndim > 1) == pixels]
+                for n, outcome in zip(part, self._images(
+                        recipe, [items[n] for n in part], [targets[n] for n in part])):
+                    outcomes[n] = outcome
         return settle_images(self.fallback, recipe, items, targets, outcomes)
 
     def _images(self, recipe, items, targets):
         """Outcome of each image, or a Report of those that the card hands back."""
+        if not items:
+            return []
         lengths, heights, widths = np.array([_size(item) for item in items], np.int64).T
         capacities = _capacities(recipe, items, heights, widths)
         oversize = np.maximum(heights, widths) > MOST_PIXELS

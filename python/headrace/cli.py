@@ -290,19 +290,6 @@ def send_away(args):
     return report_failures(args.files, results)
 
 
-def open_network_card(name, options):
-    """The card that ``serve`` connects."""
-    try:
-        card = nic.open_nic(name, **options)
-    except TypeError as error:  # of importlib, or of what is called
-        raise headrace.CardError(f"Network card {name!r} must be sim, or MODULE:CALLABLE that "
-                                 f"takes mac and ip: {error}") from error
-    if not isinstance(card, nic.Nic):
-        raise headrace.CardError(f"Network card {name!r} must make a headrace.nic.Nic, "
-                                 f"not {type(card).__name__}")
-    return card
-
-
 def run_server(args):
     from headrace import links, serve  # not on every system
 
@@ -310,7 +297,7 @@ def run_server(args):
         ("mac", args.mac), ("ip", args.ip and args.ip.partition("/")[0])) if value}
     if args.output:
         args.output.mkdir(parents=True, exist_ok=True)
-    with contextlib.closing(open_network_card(args.card, options)) as card:
+    with contextlib.closing(nic.open_nic(args.card, **options)) as card:
         how = dict(output=args.output, rate=args.rate * 1e6, log=functools.partial(
             print, flush=True))
         if args.udp:

@@ -135,13 +135,23 @@ def open_nic(name="sim", **options):
     Raises
     ------
     CardError
-        If there is none of that name.
+        If there is none of that name, or it is no :class:`Nic`.
     """
     module, _, attribute = ("headrace.sim_nic:SimNic" if name == "sim" else name).partition(":")
+    wrong = f"Network card {name!r} must be sim, or MODULE:CALLABLE that takes mac and ip"
     try:
         make = getattr(importlib.import_module(module), attribute)
+    except TypeError as error:  # a relative name
+        raise CardError(f"{wrong}: {error}") from None
     except (ModuleNotFoundError, AttributeError, ValueError) as error:
         hint = ("not built: run `pip install .` in headrace's source tree" if name == "sim"
                 else "not found: give sim, or MODULE:CALLABLE")
         raise CardError(f"Network card {name!r} is {hint} ({error})") from None
-    return make(**options)
+    try:
+        card = make(**options)
+    except TypeError as error:
+        raise CardError(f"{wrong}: {error}") from error
+    if not isinstance(card, Nic):
+        raise CardError(f"Network card {name!r} must make a headrace.nic.Nic, "
+                        f"not {type(card).__name__}")
+    return card

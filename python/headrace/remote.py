@@ -412,14 +412,14 @@ class RemoteCard(QueuePairs, BusCard):
             return base + index
 
     def unlisten(self, queue_pair):
-        """Close a queue pair. What is under way is still answered; what has not begun after a quarter
-        of a second may be done by the recipe of another."""
+        """Close a queue pair. What is under way is still answered; what has not begun after a
+        quarter of a second may be done by the recipe of another."""
         with self._lock:
             self._check_open()
             index = queue_pair - self._bus.read_argument("queue_base")
             if index not in self._queues:
                 raise ValueError(f"Queue pair must be open, not {queue_pair!r}")
-            # What is under way still leaves: to a host, which is not there, no slot would come back.
+            # What is under way still leaves: from a host, which is not there, no slot comes back.
             self._direct(index, self._queues[index])
             time.sleep(CLOSING)
             self._let_go(self._queues.pop(index))

@@ -268,7 +268,6 @@ def test_queue_pairs():
             card.listen(recipes[0], reply=None)
         with pytest.raises(ValueError, match='^Reply must be "sender", a Station or None, not 1$'):
             card.listen(recipes[0], reply=1)
-        # A recipe is in use as long as a queue pair needs it.
         # What is under way still goes where it was to: a slot that awaits a host is lost.
         closed = [registers.queue_options(reply_port=1, mode=mode)
                   for mode in (Mode.REPLY, Mode.FORWARD)]
@@ -276,6 +275,7 @@ def test_queue_pairs():
         assert board.values[registers.NETWORK["queue_port"][0]] == 99
         card.unlisten(0x101)
         assert queue_pairs(board) == {1: closed[0], 2: closed[1], 3: options[2]}
+        # A recipe is in use as long as a queue pair needs it.
         assert card.listen(recipes[2]) == 0x101
         with pytest.raises(hr.CardError, match="^All 2 recipes of the card are in use by queue"):
             card.listen(recipes[1])

@@ -262,6 +262,31 @@ def test_longest_sides(sim):
         ("OK", False), ("TOO_LARGE", True), ("TOO_LARGE", True), ("OK", False)]
 
 
+@pytest.mark.parametrize("size", [24, 60, 132])
+def test_files_that_fail_at_once_among_pixels(strict, size):
+    """The file ends in its header; ``size`` decides when that is."""
+    file = io.BytesIO()
+    Image.fromarray(np.arange(768, dtype=np.uint8).reshape(16, 16, 3)).save(file, "jpeg")
+    data = file.getvalue()
+    comment = b"\xff\xfe" + (2 + 8 * size).to_bytes(2, "big") + bytes(8 * size)
+    bad = data[:2] + comment + data[2:data.index(b"\xff\xda") + 14] + b"\xff\xd9"
+    pixels = [np.full((8, 8, 3), n, np.uint8) for n in range(24)]
+    found = strict.image(resize=(8, 8), layout="HWC")([bad, *pixels], errors="return")
+    assert isinstance(found[0], hr.ItemError) and found[0].index == 0
+    np.testing.assert_array_equal(found[1:], pixels)
+
+
+def test_bicubic_of_long_sides(sim, strict):
+    """Of a pair of sizes at which the card's own result differs from Pillow's by one."""
+    pixels = np.zeros((7643, 8, 3), np.uint8)
+    pixels[6814:6818] = np.array([33, 85, 73, 133], np.uint8)[:, None, None]
+    expected = Image.fromarray(pixels).resize((8, 7610), Image.Resampling.BICUBIC)
+    np.testing.assert_array_equal(sim.resize(pixels, (7610, 8), "bicubic"), expected)
+    assert sim.last[0].detail is hr.Detail.TIE and sim.last[0].fallback
+    strict.resize(pixels, (7610, 8))
+    strict.resize(pixels[:4096], (4000, 8), "bicubic")
+
+
 def test_recipe_that_was_not_loaded():
     """A request that ends half way leaves no number for what the card does not hold."""
     pixels = np.random.default_rng(1).integers(0, 256, (20, 30, 3), np.uint8)
