@@ -41,7 +41,7 @@ class Detail(enum.IntEnum):
     COMPONENTS = 3, "neither one nor three components"
     SAMPLING = 4, "sampling factors other than 4:4:4, 4:2:2, 4:4:0 and 4:2:0"
     COLOUR = 5, "three components that are not YCbCr"
-    SCANS = 6, "more than one scan"
+    SCANS = 6, "more than one scan, or tables behind it"
     QUANTISER = 7, "a quantiser of 16 bits"
     TABLE_ID = 8, "a Huffman table number above 1"
     TABLE_MISSING = 9, "a table that the stream does not define"

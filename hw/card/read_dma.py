@@ -6,6 +6,7 @@ from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from ..stream.turns import next_in_turn
 from .config import beat_bits
 
 
@@ -72,7 +73,7 @@ class ReadDma(wiring.Component):
                                                            depth=self.BURSTS)
         wants = Signal(n)
         # A client is chosen in one cycle, its burst asked for in another.
-        turn, next_turn = Signal(range(n)), Signal(range(n))
+        turn = Signal(range(n))
         chosen, go = Signal(), Signal()
         addresses, lengths = [], []
         for c in range(n):
@@ -105,11 +106,7 @@ class ReadDma(wiring.Component):
             addresses.append(address)
             lengths.append(length)
 
-        for k in reversed(range(n)):
-            c = Signal(range(n), name=f"candidate_{k}")
-            m.d.comb += c.eq(turn + k + 1 - Mux(turn + k + 1 >= n, n, 0))
-            with m.If(wants.bit_select(c, 1)):
-                m.d.comb += next_turn.eq(c)
+        next_turn = next_in_turn(m, wants, turn, "client")
         m.d.comb += [
             go.eq(chosen & order.w_rdy & (~self.ar.valid | self.ar.ready)),
             order.w_en.eq(go), order.w_data.eq(turn),

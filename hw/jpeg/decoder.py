@@ -6,6 +6,7 @@ from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..stream.layout import Done, Frame, PayloadWord, PixelWord
+from ..stream.turns import next_in_turn
 from .blocks import BlockBuffer
 from .bytes import ByteReader
 from .color import ColorTransform, Upsampler
@@ -151,12 +152,7 @@ class Decoder(wiring.Component):
             m.d.sync += here.eq(0)
         with m.If(~markers.busy & ~starting & requests.any()):
             m.d.sync += starting.eq(1)
-            # The next one in turn.
-            for k in reversed(range(n)):
-                c = Signal(range(n), name=f"parse_{k}")
-                m.d.comb += c.eq(chosen + k + 1 - Mux(chosen + k + 1 >= n, n, 0))
-                with m.If(requests.bit_select(c, 1)):
-                    m.d.sync += chosen.eq(c)
+            m.d.sync += chosen.eq(next_in_turn(m, requests, chosen, "parse"))
 
         for c, s in enumerate(sequencers):
             m.submodules[f"reader_{c}"] = reader = ByteReader()
@@ -208,12 +204,8 @@ class Decoder(wiring.Component):
         able = Signal(n)
         m.d.comb += able.eq(blocks.pending & rows.room
                             & Cat(s.running for s in sequencers))
-        turn, pick = Signal(range(n)), Signal(range(n))
-        for k in reversed(range(n)):
-            c = Signal(range(n), name=f"block_{k}")
-            m.d.comb += c.eq(turn + k + 1 - Mux(turn + k + 1 >= n, n, 0))
-            with m.If(able.bit_select(c, 1)):
-                m.d.comb += pick.eq(c)
+        turn = Signal(range(n))
+        pick = next_in_turn(m, able, turn, "block")
         go = Signal()
         places = fifo.SyncFIFO(width=Place(n, self.max_width).size, depth=8)
         m.submodules.places = places

@@ -2,7 +2,7 @@
 """Huffman table specifications to look-up tables."""
 
 from amaranth import *
-from amaranth.lib import stream, wiring
+from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .entropy import LEVEL_BITS, TableWrite
@@ -25,15 +25,18 @@ class HuffmanBuilder(wiring.Component):
     Like libjpeg's, the check rejects a code of all ones and more codes than fit, and a DC symbol
     above 15; the table is then ``bad``, which matters only if a scan uses it.
 
+    Specifications are kept. One that is the same as that of the table in its place is only read:
+    the table is there.
+
     Members
     -------
     start : :py:`In(1)`
         Strobe while not ``busy``: a table follows. ``context``, ``ac`` and ``number`` say which;
-        they are held until ``busy`` falls.
+        they are held until ``busy`` falls. Numbers 2 and 3 are only checked.
     i : :py:`In(stream.Signature(8))`
         Counts and symbols.
     busy : :py:`Out(1)`
-        From ``start`` until the table is complete.
+        From ``start`` until the table is complete, or ``abort``.
     bad : :py:`Out(1)`
         The table cannot be used. Valid when ``busy`` has fallen.
     counted : :py:`Out(1)`
@@ -41,7 +44,7 @@ class HuffmanBuilder(wiring.Component):
     symbols : :py:`Out(12)`
         Number of symbols.
     abort : :py:`In(1)`
-        While high, no more bytes are expected: the table becomes ``bad`` and ``busy`` falls.
+        While high, no more bytes are expected: the table becomes ``bad``.
     write : :py:`Out(TableWrite(contexts))`, with ``write_valid``
         Entries.
     """
@@ -49,7 +52,7 @@ class HuffmanBuilder(wiring.Component):
     def __init__(self, contexts):
         self.contexts = contexts
         super().__init__({
-            "start": In(1), "context": In(range(contexts)), "ac": In(1), "number": In(1),
+            "start": In(1), "context": In(range(contexts)), "ac": In(1), "number": In(2),
             "i": In(stream.Signature(8)),
             "abort": In(1), "busy": Out(1), "bad": Out(1), "symbols": Out(12), "counted": Out(1),
             "write": Out(TableWrite(contexts)), "write_valid": Out(1),
@@ -59,7 +62,6 @@ class HuffmanBuilder(wiring.Component):
         m = Module()
 
         counts = Array(Signal(8, name=f"count_{n}") for n in range(1, 17))
-        index = Signal(4)
         length = Signal(range(1, 18))
         codes = Signal(signed(19))  # codes of this length that are not given to a symbol yet
         root = Signal(LEVEL_BITS + 1)
@@ -75,9 +77,9 @@ class HuffmanBuilder(wiring.Component):
 
         w, valid = Signal.like(self.write), Signal()
         # Registered: the tables are far away.
-        m.d.sync += [self.write.eq(w), self.write_valid.eq(valid)]
+        m.d.sync += [self.write.eq(w), self.write_valid.eq(valid & ~self.number[1])]
         hit, miss = w.entry.symbol.hit, w.entry.symbol.miss
-        m.d.comb += [w.context.eq(self.context), w.ac.eq(self.ac), w.number.eq(self.number)]
+        m.d.comb += [w.context.eq(self.context), w.ac.eq(self.ac), w.number.eq(self.number[0])]
 
         run, size = symbol[4:], symbol[:4]
         # Of the length at hand, which is there for two cycles when they are used.
@@ -100,68 +102,102 @@ class HuffmanBuilder(wiring.Component):
             with m.If(pointer[LEVEL_BITS]):
                 m.d.sync += self.bad.eq(1)
 
+        # The specification: written as it comes, while it is compared; symbols are then read again.
+        index, left = Signal(9), Signal.like(self.symbols)
+        place = Cat(self.number[0], self.ac, self.context)
+        m.submodules.kept = kept = memory.Memory(
+            shape=8, depth=self.contexts << (2 + len(index)), init=[])
+        write, read = kept.write_port(), kept.read_port()
+        taken, ahead = Signal(), Signal()   # a byte came; or was used
+        after = Signal.like(index)
+        known = Signal(4 * self.contexts)   # tables that are as their specification says
+        same = Signal()
+        m.d.comb += [
+            taken.eq(self.i.valid & self.i.ready),
+            write.addr.eq(Cat(index, place)), write.data.eq(self.i.payload), write.en.eq(taken),
+            after.eq(index + (taken | ahead)), read.addr.eq(Cat(after, place)),
+        ]
+        m.d.sync += index.eq(after)
+        with m.If(taken & (self.i.payload != read.data)):
+            m.d.sync += same.eq(0)
+
+        def keep(good):
+            m.d.sync += [self.busy.eq(0), known.bit_select(place, 1).eq(good)]
+            m.next = "Idle"
+
         with m.FSM():
             with m.State("Idle"):
+                m.d.comb += after.eq(0)
                 m.d.sync += [
-                    index.eq(0), length.eq(1), codes.eq(2), span.eq(1 << (LEVEL_BITS - 1)),
+                    same.eq(known.bit_select(place, 1)),
+                    length.eq(1), codes.eq(2), span.eq(1 << (LEVEL_BITS - 1)),
                     root.eq(0), sub.eq(0), sub_left.eq(0),
                     self.symbols.eq(0), self.counted.eq(0),
                 ]
                 with m.If(self.start):
-                    m.d.sync += [self.busy.eq(1), self.bad.eq(0)]
+                    m.d.sync += [self.busy.eq(1), self.bad.eq(0),
+                                 known.bit_select(place, 1).eq(0)]
                     m.next = "Counts"
 
             with m.State("Counts"):
                 m.d.comb += self.i.ready.eq(1)
                 with m.If(self.i.valid):
-                    m.d.sync += [
-                        counts[index].eq(self.i.payload), index.eq(index + 1),
-                        self.symbols.eq(self.symbols + self.i.payload),
-                    ]
+                    total = self.symbols + self.i.payload
+                    m.d.sync += [counts[index[:4]].eq(self.i.payload), self.symbols.eq(total),
+                                 left.eq(total)]
                     with m.If(index == 15):
                         m.d.sync += self.counted.eq(1)
-                        m.next = "Length"
+                        m.next = "Symbols"
                 with m.Elif(self.abort):
                     m.d.sync += self.bad.eq(1)
-                    m.next = "Rest of first level"
+                    keep(0)
+
+            with m.State("Symbols"):
+                m.d.comb += self.i.ready.eq(left != 0)
+                with m.If(left == 0):
+                    m.d.comb += after.eq(16)
+                    m.next = "Length"
+                    with m.If(same):
+                        keep(1)
+                with m.Elif(self.i.valid):
+                    m.d.sync += left.eq(left - 1)
+                with m.Elif(self.abort):
+                    m.d.sync += self.bad.eq(1)
+                    keep(0)
 
             with m.State("Length"):
-                here = Signal(8)
-                m.d.comb += here.eq(counts[(length - 1)[:4]])
-                m.d.sync += [count.eq(here), some.eq(here != 0)]
+                these = Signal(8)
+                m.d.comb += these.eq(counts[(length - 1)[:4]])
+                m.d.sync += [count.eq(these), some.eq(these != 0)]
                 m.next = "Symbol"
                 with m.If(length == 17):
                     m.next = "Rest of sub-table"
 
             with m.State("Symbol"):
-                m.d.comb += self.i.ready.eq(some)
-                with m.If(self.abort):
-                    m.d.sync += [self.bad.eq(1), length.eq(17)]
-                    m.next = "Length"
-                with m.Elif(~some):
+                with m.If(~some):
                     # A code of this length may not be all ones, nor may there be too many.
                     m.d.sync += [length.eq(length + 1), codes.eq(codes << 1), span.eq(span >> 1)]
                     with m.If(codes <= 0):
                         m.d.sync += [self.bad.eq(1), codes.eq(0)]
                     m.next = "Length"
                 with m.Else():
-                    with m.If(self.i.valid):
-                        m.d.sync += [symbol.eq(self.i.payload), codes.eq(codes - 1),
-                                     count.eq(count - 1), some.eq(count != 1)]
-                        with m.If(~self.ac & (self.i.payload > 15)):
-                            m.d.sync += self.bad.eq(1)
-                        with m.If(first):
-                            m.d.sync += fill.eq(span)
-                            m.next = "Fill first level"
-                        with m.Elif(sub_left == 0):
-                            m.d.sync += [
-                                depth.eq(level_length), reach.eq(length),
-                                space.eq(1 << level_length[:3]),
-                            ]
-                            m.next = "Depth"
-                        with m.Else():
-                            m.d.sync += fill.eq((1 << depth) >> level_length[:3])
-                            m.next = "Fill second level"
+                    m.d.comb += ahead.eq(1)
+                    m.d.sync += [symbol.eq(read.data), codes.eq(codes - 1),
+                                 count.eq(count - 1), some.eq(count != 1)]
+                    with m.If(~self.ac & (read.data > 15)):
+                        m.d.sync += self.bad.eq(1)
+                    with m.If(first):
+                        m.d.sync += fill.eq(span)
+                        m.next = "Fill first level"
+                    with m.Elif(sub_left == 0):
+                        m.d.sync += [
+                            depth.eq(level_length), reach.eq(length),
+                            space.eq(1 << level_length[:3]),
+                        ]
+                        m.next = "Depth"
+                    with m.Else():
+                        m.d.sync += fill.eq((1 << depth) >> level_length[:3])
+                        m.next = "Fill second level"
 
             with m.State("Fill first level"):
                 put(0, root)
@@ -171,13 +207,13 @@ class HuffmanBuilder(wiring.Component):
             with m.State("Depth"):
                 # `space` codes of length `reach` fit; deepen while fewer remain.
                 # Of the length at hand, this one is not among those to come.
-                here = Signal(9)
-                m.d.comb += here.eq(Mux(reach == length, count + 1, counts[(reach - 1)[:4]]))
-                with m.If((here >= space) | (reach == 16)):
+                these = Signal(9)
+                m.d.comb += these.eq(Mux(reach == length, count + 1, counts[(reach - 1)[:4]]))
+                with m.If((these >= space) | (reach == 16)):
                     m.next = "Sub-table"
                 with m.Else():
                     m.d.sync += [
-                        space.eq((space - here) << 1), reach.eq(reach + 1), depth.eq(depth + 1),
+                        space.eq((space - these) << 1), reach.eq(reach + 1), depth.eq(depth + 1),
                     ]
 
             with m.State("Sub-table"):
@@ -211,8 +247,7 @@ class HuffmanBuilder(wiring.Component):
 
             with m.State("Rest of first level"):
                 with m.If(root[LEVEL_BITS]):
-                    m.d.sync += self.busy.eq(0)
-                    m.next = "Idle"
+                    keep(~self.bad & ~self.number[1])
                 with m.Else():
                     m.d.comb += [w.index.eq(root), valid.eq(~self.bad)]
                     m.d.sync += root.eq(root + 1)

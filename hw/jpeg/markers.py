@@ -34,8 +34,9 @@ class Markers(wiring.Component):
 
     ``start`` begins either the header of a payload, which ends behind SOS, or with ``tail`` what
     follows the scan, which ends behind EOI. Decisions are those of libjpeg where it gives no
-    warning; what it warns of or refuses, and what is not baseline in one interleaved scan, ends
-    with a status.
+    warning; what it warns of, what it or Pillow refuses, and what is not baseline in one
+    interleaved scan, ends with a status. So do tables behind the scan, and application segments
+    that are too short for what Pillow may find in them.
 
     Members
     -------
@@ -156,6 +157,8 @@ class Markers(wiring.Component):
                     with m.Case(0xc0, 0xc4, 0xdb, 0xdd, 0xfe, "1110----"):
                         with m.If(self.tail & (code == 0xc0)):
                             corrupt(Detail.MARKER)
+                        with m.Elif(self.tail & (code[5:] == 0b110)):
+                            unsupported(Detail.SCANS)   # tables, which may be broken
                     with m.Case(0xda):
                         with m.If(self.tail):
                             unsupported(Detail.SCANS)
@@ -166,8 +169,12 @@ class Markers(wiring.Component):
                             m.next = "Done"
                         with m.Else():
                             corrupt()
-                    with m.Case("11010---", 0x01):  # RSTm and TEM stand alone
+                    with m.Case("11010---"):  # RSTm stands alone
                         m.next = "Marker"
+                    with m.Case(0x01):  # and so does TEM, which Pillow refuses in a header
+                        m.next = "Marker"
+                        with m.If(~self.tail):
+                            corrupt(Detail.MARKER)
                     with m.Case(0xcc, *(c for c in range(0xc1, 0xd0) if c not in (
                             0xc4, 0xc8, 0xcc))):
                         unsupported(Detail.PROCESS)
@@ -184,6 +191,9 @@ class Markers(wiring.Component):
                     length = Cat(byte, high)
                     m.d.sync += [remaining.eq(length - 2), index.eq(0), match.eq(1)]
                     is_app = (code[4:] == 0xe) | (code == 0xfe)
+                    # Where Pillow would miss bytes, if this is JFIF, Adobe or an ICC profile.
+                    cut = Mux(code == 0xe2, length[1:] == 14 >> 1,
+                              (length >= 6) & (length < 9) & ((code == 0xe0) | (code == 0xee)))
                     with m.If(length < 2):
                         m.d.sync += remaining.eq(0)
                         with m.If(~is_app):
@@ -195,6 +205,8 @@ class Markers(wiring.Component):
                         with m.If(~self.tail & (((code == 0xe0) & (length >= 16))
                                                 | ((code == 0xee) & (length >= 14)))):
                             m.next = "Application"
+                        with m.If(~self.tail & cut):
+                            corrupt()
                     with m.Else():
                         with m.Switch(code):
                             with m.Case(0xc0):
@@ -306,7 +318,7 @@ class Markers(wiring.Component):
         m.d.comb += [
             huffman.number.eq(number),
             huffman.i.payload.eq(byte),
-            self.table_valid.eq(huffman.write_valid & ~number[1]),
+            self.table_valid.eq(huffman.write_valid),
         ]
         with m.State("Huffman tables"):
             with m.If(remaining == 0):

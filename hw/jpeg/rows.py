@@ -6,6 +6,7 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from ..stream.turns import next_in_turn
 from .markers import Header
 
 
@@ -140,12 +141,7 @@ class RowBuffer(wiring.Component):
         words = Signal(x_bits + 1)
         final = index == words + 1
         go = Signal()
-        pick = Signal(range(n))
-        for k in reversed(range(n)):
-            c = Signal(range(n), name=f"candidate_{k}")
-            m.d.comb += c.eq(following + k + 1 - Mux(following + k + 1 >= n, n, 0))
-            with m.If(ready.bit_select(c, 1)):
-                m.d.comb += pick.eq(c)
+        pick = next_in_turn(m, ready, following, "row")
         with m.If(~waiting & ready.any()):
             m.d.sync += [waiting.eq(1), following.eq(pick), next_y.eq(ys[pick])]
             for c in range(n):

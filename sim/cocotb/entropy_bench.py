@@ -21,7 +21,7 @@ class Bench(wiring.Component):
         self.contexts = contexts
         super().__init__({
             **self.ports, "i_table": In(stream.Signature(8)),
-            "table_start": In(1), "context": In(range(contexts)), "ac": In(1), "number": In(1),
+            "table_start": In(1), "context": In(range(contexts)), "ac": In(1), "number": In(2),
             "busy": Out(1), "bad": Out(1),
         })
 

@@ -229,3 +229,34 @@ async def an_abort_ends_a_table(dut):
         assert dut.bad.value
         counts = random_counts(rng)
         await build(builder, counts, [rng.randrange(11) for _ in range(sum(counts))], rng)
+
+
+@cocotb.test()
+async def the_same_table_is_only_read(dut):
+    """Unless something else came to its place; also if that was checked alone, or cut off."""
+    await begin(dut)
+    builder = Builder(dut, 0.2, 4)
+    place, data = (1, 1, 0), bytes([0, 1, 2, 3] + [0] * 12 + [1, 2, 3, 4, 5, 6])
+    other = data[:-1] + b"\7"
+
+    async def written(place, data, abort=False):
+        await builder.start(*place, data)
+        while not builder.source.idle:
+            await RisingEdge(dut.clk)
+        dut.abort.value = abort
+        await builder.finish(3000)
+        dut.abort.value = 0
+        assert dut.bad.value == abort
+        return bool(builder.writes)
+
+    assert await written(place, data)
+    for elsewhere in (0, 1, 0), (1, 0, 0), (1, 1, 1):
+        assert await written(elsewhere, other)
+        assert not await written(place, data)
+    assert await written(place, other)
+    assert await written(place, data)
+    assert not await written((1, 1, 2), other)   # checked: there is no such table
+    assert await written(place, data)
+    assert not await written(place, data[:20], abort=True)
+    assert await written(place, data)
+    assert not await written(place, data)
