@@ -6,7 +6,6 @@ from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..status import Detail
-from ..stream.turns import next_in_turn
 from .unstuff import Chunk
 
 
@@ -58,13 +57,12 @@ def TableWrite(contexts):
 
 
 class EntropyDecoder(wiring.Component):
-    """Huffman decoder of baseline scans (ITU-T T.81, F.2.2), ``turns`` of them interleaved.
+    """Huffman decoder of baseline scans (ITU-T T.81, F.2.2), ``contexts`` of them interleaved.
 
     The loop of a Huffman decoder (bit position, window, table, length, position) is cut into
-    pipeline stages, and as many images take turns in it: each has one slot every ``turns`` cycles,
-    and in each slot one symbol (or one half of a code longer than 9 bits) is decoded. More turns
-    give shorter stages, hence a higher clock. A context keeps its slot for a scan; of more
-    contexts than slots the others have their headers parsed, or their last rows sent, meanwhile.
+    pipeline stages, and as many images take turns in it: each context gets one slot every ``turns``
+    cycles, and in each slot one symbol (or one half of a code longer than 9 bits) is decoded. More
+    turns give shorter stages, hence a higher clock.
 
     The window is four chunks of 16 bits and a bit offset into the first. A symbol takes at most
     20 bits, so three chunks are enough for any; at the end of a segment the missing bits read as
@@ -74,8 +72,7 @@ class EntropyDecoder(wiring.Component):
     ----------
     contexts : int
     turns : int
-        Stages of the loop, within ``range(1, 17)``: as many as contexts, or :attr:`TURNS` if those
-        are more, by default.
+        Stages of the loop, at least ``contexts``, which is the default: nobody has the others.
 
     Members
     -------
@@ -112,14 +109,12 @@ class EntropyDecoder(wiring.Component):
         Strobes: a slot was lost for lack of bits, of a block buffer.
     """
 
-    #: Most turns that are worth it without contexts for all of them.
-    TURNS = 4
-
     def __init__(self, contexts, turns=None):
-        turns = min(contexts, self.TURNS) if turns is None else turns
-        for name, value in (("Contexts", contexts), ("Turns", turns)):
-            if value not in range(1, 17):
-                raise ValueError(f"{name} must be within range(1, 17), not {value!r}")
+        if contexts not in range(1, 17):
+            raise ValueError(f"Contexts must be within range(1, 17), not {contexts!r}")
+        turns = contexts if turns is None else turns
+        if turns not in range(contexts, 17):
+            raise ValueError(f"Turns must be within range({contexts}, 17), not {turns!r}")
         self.contexts, self.turns = contexts, turns
         n = contexts
         super().__init__({
@@ -135,8 +130,9 @@ class EntropyDecoder(wiring.Component):
             "write": In(TableWrite(n)), "write_valid": In(1),
             "starved": Out(1), "stalled": Out(1),
         })
+        # Nothing reaches the slots from ``contexts`` on, which never become active.
         self._state = data.StructLayout({
-            "context": range(contexts), "active": 1, "waiting": 1, "first": 1,
+            "context": range(turns), "active": 1, "waiting": 1, "first": 1,
             "buffer": 64, "chunks": 3, "half": 1, "offset": 4,
             "position": 6, "second": 1, "base": 9, "shift": 3, "block": 3, "component": 2,
             "config": ScanConfig,
@@ -162,14 +158,23 @@ class EntropyDecoder(wiring.Component):
             write.en.eq(self.write_valid),
         ]
 
-        def register(signal):
-            copy = Signal.like(signal)
+        turn = 0
+
+        def register(signal, *, context=None):
+            nonlocal turn
+            init = {} if context is None else {"context": context}
+            copy = Signal(signal.shape(), init=init) if init else Signal.like(signal)
             m.d.sync += copy.eq(signal)
             return copy
 
         def cut(name, *signals):
-            """Pipeline registers at cut ``name`` if it is made."""
-            return tuple(map(register, signals)) if name in self._cuts else signals
+            """Pipeline registers at cut ``name`` if it is made; the first signal is the state."""
+            nonlocal turn
+            if name not in self._cuts:
+                return signals
+            state, *rest = signals
+            turn += 1
+            return (register(state, context=turn), *map(register, rest))
 
         # The state at the top of the loop; closed at the bottom.
         top = Signal(self._state)
@@ -177,13 +182,14 @@ class EntropyDecoder(wiring.Component):
         state, address = self._look(m, top)
         state, address = cut("address", state, address)
         m.d.comb += read.addr.eq(address)
-        state = register(state)
+        state = register(state, context=0)
         state, entry = cut("entry", state, read.data)
         state, entry, total, position = cut("symbol", *self._symbol(m, state, entry))
         after = self._update(m, state, entry, total, position)
         (after,) = cut("update", after)
         for _ in range(self._delays):
-            after = register(after)
+            turn += 1
+            after = register(after, context=turn)
         m.d.comb += top.eq(after)
 
         return m
@@ -341,10 +347,11 @@ class EntropyDecoder(wiring.Component):
 
     def _control(self, m, state, after, here):
         """Starts, restarts and kills, which come once a scan or interval."""
-        n = self.contexts
         left = (state.chunks << 4) - (state.half << 3) - state.offset
-        for c in range(n):
-            with m.If(here[c] & state.active):
+        config = Signal(ScanConfig)
+        for c in range(self.contexts):
+            with m.If(here[c]):
+                m.d.comb += config.eq(self.config[c])
                 m.d.sync += [
                     self.active[c].eq(after.active),
                     # A turn late, so that `stray` is about the bits left by the last symbol.
@@ -352,29 +359,14 @@ class EntropyDecoder(wiring.Component):
                     self.stray[c].eq(left >= 8),
                 ]
 
-        # A scan that waits for a slot.
-        offered, taken = Signal(), Signal()
-        offer, config = Signal(range(n)), Signal(ScanConfig)
-        wanted = Signal(n)
-        m.d.comb += [
-            wanted.eq(self.start & ~self.active & ~(offered << offer)),
-            taken.eq(offered & ~state.active),
-        ]
-        pick = next_in_turn(m, wanted, offer, "start")
-        with m.If(~offered | taken):
-            m.d.sync += [offered.eq(wanted.any()), offer.eq(pick),
-                         config.eq(Array(self.config)[pick])]
-
         def clear():
             return [after[name].eq(0) for name in (
                 "waiting", "buffer", "chunks", "half", "offset", "position", "second",
                 "block", "component")] + [after.first.eq(1)]
 
-        with m.If(taken):
-            m.d.comb += [*clear(), after.active.eq(1), after.context.eq(offer),
-                         after.config.eq(config)]
-            m.d.sync += self.active.bit_select(offer, 1).eq(1)
-        with m.Elif((self.kill & here).any()):
+        with m.If((self.kill & here).any()):
             m.d.comb += after.active.eq(0)
+        with m.Elif((self.start & here).any() & ~state.active):
+            m.d.comb += [*clear(), after.active.eq(1), after.config.eq(config)]
         with m.Elif(state.waiting & (self.restart & here).any()):
             m.d.comb += clear()
