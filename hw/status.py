@@ -79,7 +79,7 @@ class Detail(enum.IntEnum):
 
     # Jobs
     KIND = 96, "an unknown kind of job"
-    RECIPE = 97, "a recipe that was not loaded"
+    RECIPE = 97, "a recipe that was not loaded, or of a kernel that is not there"
     ALIGNMENT = 98, "an address that is not a multiple of the bus width"
     LENGTH = 99, "a length that does not fit the job"
     CAPACITY = 100, "a result larger than its buffer"

@@ -13,6 +13,7 @@ from ..jpeg.decoder import Decoder
 from ..status import Detail, Status
 from ..stream.layout import Frame, PayloadWord, PixelWord
 from ..stream.register import Register
+from ..stream.turns import next_in_turn
 from ..tensor.layout import Elements, TableWrite
 from ..tensor.packer import RowPacker
 from ..tensor.tables import Tables
@@ -162,6 +163,9 @@ class ImageLane(wiring.Component):
 
         word = Signal(PixelWord(self.config.contexts))
         valid, turn = Signal(), Signal()
+        # A word that waits may be of a context whose job has ended: nothing begins there yet.
+        self._occupied = Signal(self.config.contexts)
+        m.d.comb += self._occupied.eq(valid << word.context)
         use_raw = Signal()
         m.d.comb += [
             use_raw.eq(raw.o.valid & (turn | ~decoder.o.valid)),
@@ -175,24 +179,31 @@ class ImageLane(wiring.Component):
             ]
 
     def _plans(self, m, decoder, plan, resize, packer):
-        """Sizes to plans; then where rows go, and whether there is room."""
+        """Sizes to plans, in turns; then where rows go, and whether there is room."""
         n = self.config.contexts
         announced = Signal(n)   # pixels whose size has not been sent
-        frame = Signal(Frame(n))
-        valid = Signal()
-        m.d.comb += [plan.i.valid.eq(valid), plan.i.payload.eq(frame)]
+        files, wants = Signal(n), Signal(n)
+        file, jobs = decoder.o_frame, Array(self._jobs)
+        frame, turn = Signal(Frame(n)), Signal(range(n))
+        valid, sent, is_file = Signal(), Signal(), Signal()
+        m.d.comb += [
+            plan.i.valid.eq(valid), plan.i.payload.eq(frame),
+            files.eq(file.valid << file.p.context), wants.eq(announced | files),
+            sent.eq(wants.bit_select(turn, 1)), is_file.eq(files.bit_select(turn, 1)),
+        ]
+        # Chosen a cycle before: what wants to be sent does so until it is.
+        m.d.sync += turn.eq(next_in_turn(m, wants, frame.context, "size"))
         with m.If(~valid | plan.i.ready):
-            m.d.comb += decoder.o_frame.ready.eq(1)
-            m.d.sync += [valid.eq(decoder.o_frame.valid), frame.eq(decoder.o_frame.payload)]
-            with m.If(decoder.o_frame.valid):
-                m.d.sync += self._pending.bit_select(decoder.o_frame.p.context, 1).eq(1)
-            for c in range(n):
-                before = announced[:c].any() if c else C(0, 1)
-                with m.If(~decoder.o_frame.valid & announced[c] & ~before):
-                    m.d.sync += [
-                        valid.eq(1), frame.context.eq(c), announced[c].eq(0),
-                        frame.width.eq(self._jobs[c].width), frame.height.eq(self._jobs[c].height),
-                    ]
+            m.d.comb += file.ready.eq(is_file)
+            m.d.sync += valid.eq(sent)
+            with m.If(sent):
+                m.d.sync += [
+                    frame.context.eq(turn),
+                    frame.width.eq(Mux(is_file, file.p.width, jobs[turn].width)),
+                    frame.height.eq(Mux(is_file, file.p.height, jobs[turn].height)),
+                    announced.bit_select(turn, 1).eq(0),
+                    self._pending.bit_select(turn, 1).eq(1),
+                ]
         for c in range(n):
             m.d.comb += plan.recipe[c].eq(self._jobs[c].image)
             with m.If(self._accepted(c)):
@@ -226,7 +237,7 @@ class ImageLane(wiring.Component):
 
         with m.FSM():
             with m.State("Idle"):
-                m.d.sync += job.eq(Array(self._jobs)[context])
+                m.d.sync += job.eq(jobs[context])
                 with m.If(plan.o.valid):
                     m.next = "Row"
             with m.State("Row"):
@@ -247,7 +258,7 @@ class ImageLane(wiring.Component):
                 with m.If(total > job.capacity):
                     refuse(Status.NO_ROOM, Detail.CAPACITY)
                     m.next = "Idle"
-                with m.Else():
+                with m.Elif(~self._occupied.bit_select(context, 1)):
                     m.next = "Begin"
             with m.State("Begin"):
                 m.d.comb += [resize.i_plan.valid.eq(1), plan.o.ready.eq(resize.i_plan.ready)]
@@ -307,7 +318,9 @@ class ImageLane(wiring.Component):
         now = Signal(32)
         m.d.sync += now.eq(now + 1)
         aborts, settled = Signal(n), Signal(n)
-        m.d.comb += decoder.o_done.ready.eq(1)
+        # A size that still waits was announced before.
+        m.d.comb += decoder.o_done.ready.eq(
+            ~(decoder.o_frame.valid & (decoder.o_frame.p.context == decoder.o_done.p.context)))
         abort = Signal(range(n))
         abort_valid = Signal()
         m.d.comb += [resize.i_abort.valid.eq(abort_valid), resize.i_abort.payload.eq(abort)]
@@ -332,7 +345,8 @@ class ImageLane(wiring.Component):
                 with m.If(~self._refused[c] & (status == Status.OK)):
                     m.d.sync += [status.eq(value), detail.eq(reason)]
 
-            with m.If(decoder.o_done.valid & (decoder.o_done.p.context == c)):
+            with m.If(decoder.o_done.valid & decoder.o_done.ready
+                      & (decoder.o_done.p.context == c)):
                 end(decoder.o_done.p.status, decoder.o_done.p.detail)
             with m.If(self._busy[c] & self._pixels[c] & raw.done[c] & ~self._over[c]):
                 end(Mux(raw.short[c], Status.BAD_JOB, Status.OK),

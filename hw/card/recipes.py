@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 from ..image.layout import Recipe
 from ..tensor.layout import Elements, TableWrite
 from .config import BUS
-from .jobs import RECIPE, TABLE_RECORD, TABLE_RECORD_BYTES, TEXT_RECIPE, Kind
+from .jobs import RECIPE, TABLE_RECORD, TABLE_RECORD_BYTES, TEXT_RECIPE, Kernel, Kind
 from .read_dma import ReadBeat
 
 
@@ -44,7 +44,7 @@ class Recipes(wiring.Component):
         during a load.
     image, elements, image_known : the image recipe
     text, text_known : the text recipe
-        Combinational. Not ``known``: none was loaded.
+        Combinational. Not ``known``: none was loaded, or one for a kernel that is not there.
     begin, kind, length : :py:`In(...)`
         Strobe: a load of that kind begins, of ``length`` bytes, which are what the kind asks for.
     i : :py:`In(stream.Signature(ReadBeat(width)))`
@@ -152,9 +152,11 @@ class Recipes(wiring.Component):
                             m.d.sync += [texts[self.number][name].eq(field) for name, field
                                          in TEXT_RECIPE.view(beat, number).items()]
                     with m.If(index == beats - 1):
-                        m.d.sync += text_known.bit_select(self.number, 1).eq(
-                            ~(self.error | self.i.p.error))
-                        m.next = "Done"
+                        m.next = "Kernel"
+            with m.State("Kernel"):
+                m.d.sync += text_known.bit_select(self.number, 1).eq(
+                    ~self.error & (self.text.kernel < len(Kernel)))
+                m.next = "Done"
             with m.State("Records"):
                 m.d.sync += table.eq(beat)
                 with m.If(left == 0):

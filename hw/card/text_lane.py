@@ -53,7 +53,7 @@ class TextLane(wiring.Component):
         Strobe while ``idle``: a word of a table.
     o : :py:`Out(stream.Signature(WriteBeat(512)))`
     o_completion : :py:`Out(stream.Signature(Completion))`
-        Offered when the text's last beat has been taken.
+        Offered when the text's last beat has been taken, and its payload read to the end.
     payload_word, element : :py:`Out(1)`
         Strobes: 8 bytes of text were taken, a feature or token came.
     """
@@ -96,8 +96,8 @@ class TextLane(wiring.Component):
                 m.d.comb += mapped.ready.eq(kernel.i.ready)
         self._tables(m, characters, wordpiece)
         job, started, taken = self._jobs(m, characters, hasher)
-        faulted = self._faults(m, taken)
-        self._results(m, (hasher, wordpiece), job, started, faulted, taken)
+        read, faulted = self._faults(m, taken)
+        self._results(m, (hasher, wordpiece), job, started, read, faulted, taken)
         m.d.comb += [
             self.payload_word.eq(self.i.valid & self.i.ready),
             self.active.eq(~self.idle | self.i_job.valid | self.i.valid | self.write_valid
@@ -144,16 +144,17 @@ class TextLane(wiring.Component):
         return oldest.job, now - oldest.started, taken
 
     def _faults(self, m, taken):
-        """Whether the payload of the oldest text could not be read as a whole."""
+        """Whether the payload of the oldest text has come to its end, and whether it could not be
+        read as a whole."""
         m.submodules.faults = faults = fifo.SyncFIFO(width=1, depth=2 * self.DEPTH)
         fault = Signal()
         ends = self.i.valid & self.i.ready & self.i.p.last
         m.d.comb += [faults.w_data.eq(fault | self.fault), faults.w_en.eq(ends),
                      faults.r_en.eq(taken)]
         m.d.sync += fault.eq((fault | self.fault) & ~ends)
-        return faults.r_data
+        return faults.r_rdy, faults.r_data
 
-    def _results(self, m, kernels, job, cycles, faulted, taken):
+    def _results(self, m, kernels, job, cycles, read, faulted, taken):
         """Elements of the oldest text to beats; then its completion."""
         element, valid, ready = Signal(Element), Signal(), Signal()
         done, done_valid, done_ready = Signal(TextDone), Signal(), Signal()
@@ -215,8 +216,9 @@ class TextLane(wiring.Component):
                 with m.Elif(room):
                     send()
             with m.State("Done"):
-                # The beats come before the completion.
-                m.d.comb += done_ready.eq(~self.o.valid & ~out.valid)
+                # The beats come before the completion, and so does what a text that ended early has
+                # left of its payload: nobody looks at it, so it never waits.
+                m.d.comb += done_ready.eq(~self.o.valid & ~out.valid & read)
                 with m.If(done_valid & done_ready):
                     m.d.comb += taken.eq(1)
                     m.d.sync += [

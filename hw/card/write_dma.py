@@ -20,7 +20,8 @@ def WriteBeat(port):
 class WriteDma(wiring.Component):
     """Gathers beats to bursts of up to 16 that do not cross a 4 KiB boundary.
 
-    Throughput is 1 beat per cycle. Beats are written in order.
+    Throughput is 1 beat per cycle. Beats are written in order. Addresses and data do not wait for
+    each other: memory may take either first.
 
     Parameters
     ----------
@@ -33,7 +34,7 @@ class WriteDma(wiring.Component):
     aw : :py:`Out(stream.Signature(...))`
         ``address`` in beats, ``beats``.
     w : :py:`Out(stream.Signature(...))`
-        ``data``, ``strobe``, ``last`` of a burst. Not before its address was sent.
+        ``data``, ``strobe``, ``last`` of a burst. Not before the whole burst was gathered.
     b : :py:`In(stream.Signature(1))`
         Answers to bursts: an error.
     sent, answered : :py:`Out(32)`
@@ -64,16 +65,15 @@ class WriteDma(wiring.Component):
         page = 12 - beat_bits(self.port)
         m.submodules.beats = beats = fifo.SyncFIFOBuffered(width=self.w.payload.shape().size,
                                                            depth=self.DEPTH)
-        # Never fuller than `beats`.
         m.submodules.bursts = bursts = fifo.SyncFIFOBuffered(width=self.aw.payload.shape().size,
                                                              depth=self.DEPTH)
         count = Signal(range(self.BURST))
         last, taken = Signal(), Signal()
-        able = Signal()             # `beats` has room: half the card waits for it
+        able = Signal()             # both have room: half the card waits for it
         # Address of the burst, behind its first beat.
         first = Signal.like(self.aw.p.address)
         closed, burst = Signal(), Signal(self.aw.payload.shape())   # a burst, a cycle later
-        ready = Signal(range(self.DEPTH + 1))  # bursts whose address was sent
+        whole = Signal(range(self.DEPTH + 1))  # bursts gathered whose data was not sent
         m.d.comb += [
             last.eq(self.i.p.last | self.i.p.address[:page].all() | (count == self.BURST - 1)),
             self.i.ready.eq(able),
@@ -82,18 +82,17 @@ class WriteDma(wiring.Component):
             bursts.w_data.eq(burst), bursts.w_en.eq(closed),
             self.aw.payload.eq(bursts.r_data), self.aw.valid.eq(bursts.r_rdy),
             bursts.r_en.eq(self.aw.ready),
-            self.w.payload.eq(beats.r_data), self.w.valid.eq(beats.r_rdy & (ready != 0)),
-            beats.r_en.eq(self.w.ready & (ready != 0)),
+            self.w.payload.eq(beats.r_data), self.w.valid.eq(beats.r_rdy & (whole != 0)),
+            beats.r_en.eq(self.w.ready & (whole != 0)),
             self.b.ready.eq(1),
         ]
-        m.d.sync += ready.eq(ready + (self.aw.valid & self.aw.ready)
-                             - (self.w.valid & self.w.ready & self.w.p.last))
+        m.d.sync += whole.eq(whole + closed - (self.w.valid & self.w.ready & self.w.p.last))
         m.d.sync += [
             closed.eq(taken & last), burst.beats.eq(count + 1),
             burst.address.eq(Mux(count == 0, self.i.p.address, first)),
         ]
-        # One more may be on its way into it.
-        m.d.sync += able.eq(beats.w_level < self.DEPTH - 2)
+        # Two more may be on their way into them, and a burst that was closed before.
+        m.d.sync += able.eq((beats.w_level < self.DEPTH - 2) & (bursts.w_level < self.DEPTH - 2))
         with m.If(taken):
             with m.If(count == 0):
                 m.d.sync += first.eq(self.i.p.address)

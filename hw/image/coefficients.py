@@ -58,7 +58,8 @@ class Coefficients(wiring.Component):
         m.submodules.taps = taps = Taps(self.geometry)
         wiring.connect(m, wiring.flipped(self.i), taps.i)
 
-        tag = data.StructLayout({"x": self.geometry.side, "first": 1, "last": 1, "end": 1})
+        tag = data.StructLayout({"x": self.geometry.side, "first": 1, "last": 1, "end": 1,
+                                 "coarse": self.geometry.coarse})
         weighed = data.StructLayout({"tag": tag, "negative": 1, "weight": self.weight})
         valid, item = self._weigh(m, taps.o, taps.o_valid, weighed)
 
@@ -106,7 +107,7 @@ class Coefficients(wiring.Component):
         m.d.sync += [
             self.o_valid.eq(delayed.valid),
             self.o.k.eq(Mux(delayed.negative, -divider.quotient, divider.quotient)),
-            self.o.tie.eq(divider.tie),
+            self.o.tie.eq(Mux(delayed.tag.coarse, divider.coarse_tie, divider.tie)),
             self.o.x.eq(delayed.tag.x), self.o.first.eq(delayed.tag.first),
             self.o.last.eq(delayed.tag.last), self.o.end.eq(delayed.tag.end),
         ]
@@ -149,7 +150,7 @@ class Coefficients(wiring.Component):
         tag = Signal(layout.members["tag"])
         valid = Signal()
         m.d.comb += [
-            tag.eq(Cat(taps.x, taps.first, taps.last, taps.end)),
+            tag.eq(Cat(taps.x, taps.first, taps.last, taps.end, taps.coarse)),
             valid.eq(taps_valid),
         ]
         for n in range(5):

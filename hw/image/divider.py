@@ -5,7 +5,7 @@ from amaranth import *
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .layout import PRECISION, TIE_SHIFT
+from .layout import COARSE_SHIFT, PRECISION, TIE_SHIFT
 
 
 __all__ = ["Divider"]
@@ -30,6 +30,8 @@ class Divider(wiring.Component):
     quotient : :py:`Out(PRECISION + 1)`
     tie : :py:`Out(1)`
         The fraction that was rounded is within ``2 ** -(TIE_SHIFT + 1)`` of one half.
+    coarse_tie : :py:`Out(1)`
+        The same for ``COARSE_SHIFT``.
     """
 
     LATENCY = PRECISION + 4
@@ -38,7 +40,7 @@ class Divider(wiring.Component):
         self.width = width
         super().__init__({
             "numerator": In(width), "denominator": In(width),
-            "quotient": Out(PRECISION + 1), "tie": Out(1),
+            "quotient": Out(PRECISION + 1), "tie": Out(1), "coarse_tie": Out(1),
         })
 
     def elaborate(self, platform):
@@ -67,12 +69,13 @@ class Divider(wiring.Component):
         near_2 = Signal(self.width)
         m.d.sync += [
             distance.eq(rest - divisor),
-            near.eq(divisor >> TIE_SHIFT),
+            near.eq(divisor >> COARSE_SHIFT),
             floor.eq(quotient),
             absolute.eq(abs(distance)),
             near_2.eq(near),
             rounded.eq(floor + (distance >= 0)),
-            self.tie.eq(absolute <= near_2),
+            self.tie.eq(absolute <= near_2 >> TIE_SHIFT - COARSE_SHIFT),
+            self.coarse_tie.eq(absolute <= near_2),
             self.quotient.eq(rounded),
         ]
         return m

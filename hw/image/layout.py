@@ -9,7 +9,8 @@ from ..stream.layout import PIXELS
 from .tile_buffer import TileBuffer
 
 
-__all__ = ["PRECISION", "TIE_SHIFT", "Rule", "Filter", "Geometry", "Recipe", "PlaneWord"]
+__all__ = ["PRECISION", "TIE_SHIFT", "COARSE_SHIFT", "coarse", "Rule", "Filter", "Geometry",
+           "Recipe", "PlaneWord"]
 
 
 #: Fractional bits of a coefficient, as in Pillow.
@@ -18,6 +19,18 @@ PRECISION = 22
 #: A coefficient whose exact value is nearer than ``2 ** -(TIE_SHIFT + 1)`` to a rounding tie is
 #: flagged: Pillow's double arithmetic might round it the other way.
 TIE_SHIFT = 17
+
+#: The same where :func:`coarse`: up to sides of 8192 Pillow's errors are below ``2 ** -16.9``.
+COARSE_SHIFT = 15
+
+
+def coarse(size_in, size_out):
+    """Whether Pillow's coefficients are less exact than others, of ints or Values.
+
+    The error of a window's centre grows with its place, and counts less the more an image shrinks,
+    by the square of that.
+    """
+    return (size_in > 4096) & (2 * size_out > size_in)
 
 
 class Filter:
@@ -118,6 +131,8 @@ class Geometry:
         self.word = max(self.side - 3, 1)
         #: Distance from the centre of a window, see :func:`.model.window`.
         self.t = self.side + 4
+        #: Bits that say whether a resize is :func:`coarse`: without long sides none is.
+        self.coarse = int(max_side > 4096)
         #: log2 of words in a row, rounded up.
         self.shift = len(Const(self.word))
 

@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from .layout import PRECISION, TIE_SHIFT
+from .layout import COARSE_SHIFT, PRECISION, TIE_SHIFT, coarse
 from .order import vertical_first
 
 
@@ -48,6 +48,9 @@ def window(size_in, size_out, filter):
 def coefficients(size_in, size_out, filter):
     """Coefficients of every output in ``2 ** -PRECISION`` units, rounded half away from zero.
 
+    For sums of weights below ``2 ** 52``, which those of a :class:`.layout.Geometry` with sides up
+    to 8192 and 128 taps are.
+
     Returns
     -------
     first : ndarray of int64, shape (out,)
@@ -59,9 +62,13 @@ def coefficients(size_in, size_out, filter):
     """
     first, weights = window(size_in, size_out, filter)
     total = weights.sum(axis=1, keepdims=True)
-    quotient, rest = np.divmod(np.abs(weights) << PRECISION, total)
+    # Bits by halves: all at once do not fit.
+    high, rest = np.divmod(np.abs(weights) << PRECISION // 2, total)
+    low, rest = np.divmod(rest << PRECISION // 2, total)
+    quotient = (high << PRECISION // 2) + low
     k = np.sign(weights) * (quotient + (2 * rest >= total))
-    return first, k, np.abs(2 * rest - total) <= (total >> TIE_SHIFT)
+    shift = COARSE_SHIFT if coarse(size_in, size_out) else TIE_SHIFT
+    return first, k, np.abs(2 * rest - total) <= (total >> shift)
 
 
 def resized_size(in_height, in_width, *, size=None, shorter=None):

@@ -24,7 +24,7 @@ class RawSource(wiring.Component):
     -------
     i : :py:`In(stream.Signature(PayloadWord)).array(contexts)`
     start, width, height
-        Strobe: an image of that size begins, at most 8191 words wide. Each for a context.
+        Strobe: an image of that size begins. Each for a context.
     grant : :py:`In(contexts)`
         The consumer has room for a row.
     o : :py:`Out(stream.Signature(PixelWord(contexts)))`
@@ -48,7 +48,7 @@ class RawSource(wiring.Component):
         active, ended = Signal(n), Signal(n)
         rows = Array(Signal(16, name=f"rows_{c}") for c in range(n))  # to come
         context, turn = Signal(range(n)), Signal(range(n))
-        column, words, phase = Signal(13), Signal(13), Signal(range(3))
+        column, words, phase = Signal(13), Signal(14), Signal(range(3))
         held = Signal(128)
         word = Signal(PayloadWord)
         valid, take, over, final = Signal(), Signal(), Signal(), Signal()

@@ -5,6 +5,8 @@ from amaranth import *
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from .layout import coarse
+
 
 __all__ = ["Taps"]
 
@@ -26,14 +28,15 @@ class Taps(wiring.Component):
         ``x`` and ``t`` of the first tap of the first of ``count`` outputs, each of which is
         emitted ``repeat`` times.
     o : :py:`Out(StructLayout(...))`, ``o_valid``
-        ``x`` and ``t``; ``d``, twice the larger size; ``bicubic``; ``first`` and ``last`` of the
-        output; ``end``, the last tap of the command.
+        ``x`` and ``t``; ``d``, twice the larger size; ``bicubic``; ``coarse``, as of
+        :func:`.layout.coarse`; ``first`` and ``last`` of the output; ``end``, the last tap of the
+        command.
     """
 
     def __init__(self, geometry):
         self.geometry = g = geometry
         self._constants = data.StructLayout({
-            "d": g.side + 1, "bicubic": 1, "step": g.side + 1, "edge": g.side,
+            "d": g.side + 1, "bicubic": 1, "coarse": g.coarse, "step": g.side + 1, "edge": g.side,
             "last_t": signed(g.t),
         })
         self._start = data.StructLayout({
@@ -42,7 +45,7 @@ class Taps(wiring.Component):
         super().__init__({
             "i": In(stream.Signature(g.command)),
             "o": Out(data.StructLayout({
-                "x": g.side, "t": signed(g.t), "d": g.side + 1, "bicubic": 1,
+                "x": g.side, "t": signed(g.t), "d": g.side + 1, "bicubic": 1, "coarse": g.coarse,
                 "first": 1, "last": 1, "end": 1,
             })),
             "o_valid": Out(1),
@@ -109,6 +112,7 @@ class Taps(wiring.Component):
                 p_start.eq(command),
                 p_constants.d.eq(larger << 1),
                 p_constants.bicubic.eq(command.bicubic),
+                p_constants.coarse.eq(coarse(command.size_in, command.size_out)),
                 p_constants.step.eq(command.size_out << 1),
                 p_constants.edge.eq(command.size_in - 1),
                 p_constants.last_t.eq(support - (command.size_out << 1)),
@@ -159,7 +163,7 @@ class Taps(wiring.Component):
             popped.eq(pop & start.fresh),
             self.o_valid.eq(active & step),
             self.o.x.eq(x), self.o.t.eq(t), self.o.d.eq(now.d),
-            self.o.bicubic.eq(now.bicubic),
+            self.o.bicubic.eq(now.bicubic), self.o.coarse.eq(now.coarse),
             self.o.first.eq(first), self.o.last.eq(last), self.o.end.eq(last & end),
         ]
         with m.If(step):

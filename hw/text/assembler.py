@@ -78,6 +78,7 @@ class WordAssembler(wiring.Component):
         start, head = Signal(self.geometry.ring_bits), Signal(self.geometry.ring_bits)
         length = Signal(self.geometry.ring_bits - 1)  # 0: no word is open
         unknown, alone = Signal(), Signal()
+        full = Signal()  # nothing more of this word is laid in the ring
 
         step, room, other, fresh, close = Signal(), Signal(), Signal(), Signal(), Signal()
         at, taken = Signal(self.geometry.ring_bits), Signal()
@@ -87,12 +88,13 @@ class WordAssembler(wiring.Component):
             other.eq(i.end | i.special),
             fresh.eq(i.start | i.alone | alone | (length == 0)),
             close.eq(self.i.valid & (other | fresh) & (length != 0)),
+            full.eq(unknown | (length == self.longest)),
             # Where the next word begins.
             at.eq(Mux(unknown, start, head)),
             self.i.ready.eq(step & room & ~(other & (length != 0))),
             taken.eq(self.i.valid & self.i.ready),
             self.address.eq(Mux(fresh, at, head)), self.symbol.eq(i.symbol),
-            self.write.eq(taken & ~other & (fresh | (length != self.longest))),
+            self.write.eq(taken & ~other & (fresh | ~full)),
         ]
         with m.If(step & room):
             m.d.sync += [
@@ -109,9 +111,9 @@ class WordAssembler(wiring.Component):
             m.d.sync += alone.eq(i.alone)
             with m.If(fresh):
                 m.d.sync += [start.eq(at), head.eq(at + 1), length.eq(1),
-                             unknown.eq(i.symbol == 0)]
+                             unknown.eq((i.symbol == 0) | (self.longest == 0))]
             with m.Else():
-                with m.If(length == self.longest):
+                with m.If(full):
                     m.d.sync += unknown.eq(1)
                 with m.Else():
                     m.d.sync += [head.eq(head + 1), length.eq(length + 1)]

@@ -15,7 +15,7 @@ __all__ = ["ArpAnswer"]
 
 
 class ArpAnswer(wiring.Component):
-    """A frame for each peer that asked.
+    """A frame for each peer that asked, to the hardware address that it gave.
 
     Parameters
     ----------

@@ -62,7 +62,7 @@ class HeaderCheck(wiring.Component):
     Members
     -------
     valid, header : :py:`In(...)`
-    mac, ip, queue_base, open, check
+    mac, ip, queue_base, check
         Of :class:`.receive.Receive`.
     o_valid, o : :py:`Out(...)`
     """
@@ -112,7 +112,7 @@ class HeaderCheck(wiring.Component):
         m.d.sync += [
             verdict.is_ip.eq(is_ip), verdict.is_arp.eq(is_arp),
             verdict.ip_length.eq(ip("length")),
-            verdict.peer.mac.eq(eth("source")),
+            verdict.peer.mac.eq(Mux(is_arp, arp("sender_mac"), eth("source"))),
             verdict.peer.ip.eq(Mux(is_arp, arp("sender_ip"), ip("source"))),
             flags.foreign.eq((eth("destination") != self.mac)
                              & (eth("destination") != BROADCAST)),
@@ -154,7 +154,7 @@ class HeaderCheck(wiring.Component):
                             | (length < OVERHEAD)),
             flags.transport.eq(bth("version") != 0),
             flags.opcode.eq(~bth("opcode").matches(*Opcode)),
-            flags.queue.eq((offset >= self.queues) | ~self.open.bit_select(number, 1)),
+            flags.queue.eq(offset >= self.queues),
             verdict.queue.eq(number), verdict.check.eq(self.check.bit_select(number, 1)),
             verdict.psn.eq(bth("psn")),
             verdict.begins.eq(bth("opcode").matches(*codes["begins"])),

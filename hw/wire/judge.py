@@ -63,7 +63,8 @@ class Judge(wiring.Component):
             "header_valid": In(1), "header": In(self.check_headers.header.shape()),
             "good": In(1),
             **{name: In(getattr(self.check_headers, name).shape())
-               for name in ("mac", "ip", "queue_base", "open", "check")},
+               for name in ("mac", "ip", "queue_base", "check")},
+            "open": In(queues),
             "o_valid": Out(1), "o": Out(Descriptor(width, queues)),
             "outcome_valid": Out(1), "outcome": Out(5), "lost": Out(1), "gap": Out(1),
             "idle": In(1), "swept": Out(1), "echo_left": In(1),
@@ -75,13 +76,17 @@ class Judge(wiring.Component):
         m.submodules.headers = headers = self.check_headers
         m.d.comb += [headers.valid.eq(self.header_valid), headers.header.eq(self.header),
                      *(getattr(headers, name).eq(getattr(self, name))
-                       for name in ("mac", "ip", "queue_base", "open", "check"))]
+                       for name in ("mac", "ip", "queue_base", "check"))]
 
         # The last frame's verdict is held until its end has come the same way. The header is
         # there one cycle behind the end at the latest.
         held = Signal(Verdict(self.width, self.queues))
+        # Its queue pair is closed, or was for a while since.
+        closed, shut = Signal(), Signal()
+        m.d.comb += closed.eq(shut | ~self.open.bit_select(held.queue, 1))
+        m.d.sync += shut.eq(closed)
         with m.If(headers.o_valid):
-            m.d.sync += held.eq(headers.o)
+            m.d.sync += [held.eq(headers.o), shut.eq(0)]
         cycles = 1 + HeaderCheck.LATENCY + 1
         assert cycles == IcrcCheck.LATENCY + 1
         m.submodules.delay = delay = Delay(self.end.shape(), cycles)
@@ -90,7 +95,7 @@ class Judge(wiring.Component):
         m.d.sync += strobes.eq(Cat(self.end_valid, strobes))
 
         # 1: every reason
-        reasons = self.reasons(held, delay.o)
+        reasons = self.reasons(held, delay.o, closed)
         wrong = Signal(len(reasons))
         first_valid, verdict, end = Signal(), Signal(held.shape()), Signal(self.end.shape())
         m.d.sync += [first_valid.eq(strobes[-1]), verdict.eq(held), end.eq(delay.o),
@@ -112,7 +117,7 @@ class Judge(wiring.Component):
         self.conclude(m, second_valid, code, descriptor, absent, psn, begins, ends)
         return m
 
-    def reasons(self, held, end):
+    def reasons(self, held, end, closed):
         """Pairs of a flag and an outcome, the most important first."""
         f = held.flags
         ip, arp = held.is_ip, held.is_arp
@@ -131,7 +136,7 @@ class Judge(wiring.Component):
             (udp & f.short, Outcome.LENGTH), (udp & f.port, Outcome.PORT),
             (udp & f.length, Outcome.LENGTH), (udp & f.transport, Outcome.TRANSPORT),
             (udp & f.opcode, Outcome.OPCODE), (udp & f.payload, Outcome.LENGTH),
-            (udp & f.queue, Outcome.QUEUE),
+            (udp & (f.queue | closed), Outcome.QUEUE),
             (udp & held.check & ~self.good, Outcome.ICRC),
         ]
 
@@ -171,11 +176,12 @@ class Judge(wiring.Component):
             sequence.psn.eq(psn), sequence.begins.eq(begins), sequence.ends.eq(ends),
             sequence.open.eq(self.open), sequence.sweep.eq(self.idle & ~valid),
             requests.i.valid.eq(arp), requests.i.payload.eq(descriptor.peer),
-            fits.eq(waiting + descriptor.beats <= self.echo_beats),
+            # What leaves: the buffer may have a last beat without bytes, too.
+            fits.eq(waiting + descriptor.steps < self.echo_beats),
             self.swept.eq(sequence.swept),
         ]
         m.d.sync += [
-            waiting.eq(waiting + Mux(echo & fits, descriptor.beats, 0) - self.echo_left),
+            waiting.eq(waiting + Mux(echo & fits, descriptor.steps + 1, 0) - self.echo_left),
             self.o_valid.eq((valid & ~absent) | sequence.swept), self.o.eq(descriptor),
             self.o.packet.eq(packet & sequence.good), self.o.echo.eq(echo & fits),
             self.o.cut.eq(sequence.cut | sequence.swept),

@@ -54,7 +54,8 @@ class Receive(wiring.Component):
         Number of the first queue pair; the others follow.
     open, check : :py:`In(queues)`
         Queue pairs that are open, and of which the CRC must be right. While a queue is closed its
-        packets are dropped; a message that is open ends as lost.
+        packets are dropped, one that is under way, too; a message that is open ends as lost. A
+        cycle is enough for that.
     lossy : :py:`In(1)`
         For a MAC that cannot wait: once ``ready`` is high ``i`` always is, and a frame for which
         there is no room is dropped and counted.

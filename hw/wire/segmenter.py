@@ -32,7 +32,8 @@ class Segmenter(wiring.Component):
     -------
     i : :py:`In(stream.Signature(Message(queues)))`
     segment : :py:`In(14)`
-        Most bytes of payload in a packet; as if its low 6 bits were zero. At least 64.
+        Most bytes of payload in a packet, from the next cycle on: as if its low 6 bits were zero,
+        but 64 at least.
     restart : :py:`In(queues)`
         While high, the queue's next packet has the number 0.
     o : :py:`Out(stream.Signature(Packet))`
@@ -54,7 +55,8 @@ class Segmenter(wiring.Component):
         message = Signal(self.i.payload.shape())
         numbers = Array(Signal(24, name=f"psn_{queue}") for queue in range(self.queues))
         free, final = Signal(), Signal()
-        most = Cat(C(0, BLOCK.bit_length() - 1), self.segment[BLOCK.bit_length() - 1:])
+        most, blocks = Signal(LENGTH, init=BLOCK), self.segment[BLOCK.bit_length() - 1:]
+        m.d.sync += most.eq(Cat(C(0, BLOCK.bit_length() - 1), blocks | ~blocks.any()))
         m.d.comb += [
             free.eq(~self.o.valid | self.o.ready), final.eq(left <= most),
             self.i.ready.eq(~busy | (free & final)),

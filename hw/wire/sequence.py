@@ -16,8 +16,8 @@ class Sequence(wiring.Component):
     message is open and the number is the expected one. An open message is *cut* by a packet that
     begins another or whose number is unexpected; then packets are bad until the next beginning.
 
-    A message is also cut if its queue is closed, or if none of its packets comes for one to two
-    times ``2 ** timeout`` cycles.
+    A message is also cut if its queue is closed, be it for a cycle, or if none of its packets comes
+    for one to two times ``2 ** timeout`` cycles.
 
     Parameters
     ----------
@@ -54,17 +54,19 @@ class Sequence(wiring.Component):
         silent, late = Signal(n), Signal(n)
         expected = Array(Signal(24, name=f"expected_{q}") for q in range(n))
         clock = Signal(self.timeout)
-        inside, meets = Signal(), Signal()
+        shut = Signal(n)                # closed since its last packet
+        inside, meets, follows = Signal(), Signal(), Signal()
         m.d.comb += [
             inside.eq(pending.bit_select(self.queue, 1)),
             meets.eq(expected[self.queue] == self.psn),
-            self.good.eq(self.begins | (inside & meets)),
-            self.cut.eq(self.valid & inside & (self.begins | ~meets)),
+            follows.eq(meets & ~shut.bit_select(self.queue, 1)),
+            self.good.eq(self.begins | (inside & follows)),
+            self.cut.eq(self.valid & inside & (self.begins | ~follows)),
             self.gap.eq(self.valid & ~meets & known.bit_select(self.queue, 1)),
-            self.swept.eq(self.sweep & (pending & (late | ~self.open)).bit_select(
+            self.swept.eq(self.sweep & (pending & (late | shut)).bit_select(
                 self.swept_queue, 1)),
         ]
-        m.d.sync += clock.eq(clock + 1)
+        m.d.sync += [clock.eq(clock + 1), shut.eq(shut | ~self.open)]
         with m.If(clock.all()):
             m.d.sync += [late.eq(late | (silent & pending)), silent.eq(pending)]
         with m.If(self.sweep):
@@ -78,5 +80,6 @@ class Sequence(wiring.Component):
                 pending.bit_select(self.queue, 1).eq(self.good & ~self.ends),
                 known.bit_select(self.queue, 1).eq(1),
                 silent.bit_select(self.queue, 1).eq(0), late.bit_select(self.queue, 1).eq(0),
+                shut.bit_select(self.queue, 1).eq(~self.open.bit_select(self.queue, 1)),
             ]
         return m

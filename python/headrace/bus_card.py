@@ -25,8 +25,8 @@ __all__ = ["BusCard", "pack_recipe"]
 RULES = {type(None): 0, tuple: 1, int: 2}
 FILTERS = {"bilinear": 1, "bicubic": 2}
 
-#: Longest side of an image that a card is given as pixels: its rows have 8191 words at most.
-MOST_PIXELS = 8 * 8191
+#: Longest side of an image that a job can tell.
+MOST_PIXELS = 65535
 
 
 def pack_recipe(recipe):
@@ -118,22 +118,13 @@ class BusCard(Card):
     # Images
 
     def _process(self, recipe, items, targets):
-        outcomes = [None] * len(items)
         with self._lock:
             self._check_open()
-            # In batches of their own: a file that fails at once, while sizes of pixels wait in the
-            # card, would end before its own size was looked at.
-            for pixels in False, True:
-                part = [n for n, item in enumerate(items) if (item.ndim > 1) == pixels]
-                for n, outcome in zip(part, self._images(
-                        recipe, [items[n] for n in part], [targets[n] for n in part])):
-                    outcomes[n] = outcome
+            outcomes = self._images(recipe, items, targets)
         return settle_images(self.fallback, recipe, items, targets, outcomes)
 
     def _images(self, recipe, items, targets):
         """Outcome of each image, or a Report of those that the card hands back."""
-        if not items:
-            return []
         lengths, heights, widths = np.array([_size(item) for item in items], np.int64).T
         capacities = _capacities(recipe, items, heights, widths)
         oversize = np.maximum(heights, widths) > MOST_PIXELS

@@ -22,8 +22,6 @@ __all__ = ["report_of", "reports_of", "collect_image", "features_of", "tokens_of
 
 #: Pillow resizes by columns first where that is less work, as a card does, since 13.
 ROWS_ALWAYS_FIRST = int(PIL.__version__.split(".")[0]) < 13
-#: Longest side of a source whose bicubic coefficients are those of a card.
-SURE = 4096
 
 
 def report_of(done):
@@ -116,26 +114,18 @@ def array_of(work, done, raw):
     return tokens_of(raw)
 
 
-def doubt(recipe, item):
-    """Why a card's result might not be that of the installed Pillow: a :class:`Detail`, or None.
-
-    ``ORDER``: Pillow before 13 rounds between other passes. ``TIE``: at centres of a filter beyond
-    :data:`SURE` Pillow's errors are larger than the card looks for.
-    """
-    wide = recipe.filter == "bicubic"
-    if recipe.resize is None or not (ROWS_ALWAYS_FIRST or wide):
-        return None
+def in_other_order(recipe, item):
+    """Whether the installed Pillow rounds between the two passes of this resize otherwise than a
+    card, which does them in the order of Pillow 13."""
+    if not ROWS_ALWAYS_FIRST or recipe.resize is None:
+        return False
     size = item.shape[:2] if item.ndim > 1 else image_size(item)
-    if size is None:
-        return None
-    if ROWS_ALWAYS_FIRST and vertical_first(*size, *recipe.resized(*size)):
-        return Detail.ORDER
-    return Detail.TIE if wide and max(size) > SURE else None
+    return size is not None and vertical_first(*size, *recipe.resized(*size))
 
 
 def settle_images(fallback, recipe, items, targets, outcomes):
-    """Outcome of every image: where there is a Report of what is wrong, or :func:`doubt`,
-    ``fallback`` decides.
+    """Outcome of every image: where there is a Report of what is wrong, or the installed Pillow
+    would do it in another order, ``fallback`` decides.
 
     Parameters
     ----------
@@ -153,9 +143,9 @@ def settle_images(fallback, recipe, items, targets, outcomes):
     settled = []
     for n, outcome in enumerate(outcomes):
         if (isinstance(outcome, Outcome) and outcome.report.error is None
-                and (detail := doubt(recipe, items[n]))):
+                and in_other_order(recipe, items[n])):
             outcome = dataclasses.replace(
-                outcome.report, status=Status.UNSUPPORTED, detail=detail)
+                outcome.report, status=Status.UNSUPPORTED, detail=Detail.ORDER)
         if isinstance(outcome, Report):
             if outcome.error is not None:
                 outcome = Outcome(None, outcome)

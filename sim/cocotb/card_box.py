@@ -91,6 +91,11 @@ def jpeg(pixels):
     return file.getvalue()
 
 
+def padded(pixels):
+    """Bytes of pixels as a payload: rows of whole words."""
+    return np.pad(pixels, ((0, 0), (0, -pixels.shape[1] % 8), (0, 0))).tobytes()
+
+
 @cocotb.test()
 async def images_are_exact(dut):
     """JPEG files and pixels, good and bad, through two recipes, at odd result addresses."""
@@ -119,9 +124,7 @@ async def scenario(dut):
             pixels = np.array(Image.open(io.BytesIO(data)))
         else:
             height, width = pixels.shape[:2]
-            padded = np.zeros((height, -(-width // 8) * 8, 3), np.uint8)
-            padded[:, :width] = pixels
-            data = padded.tobytes()
+            data = padded(pixels)
         recipe = n // 2 % 2
         if n == 7:
             data = data[:len(data) // 2]
@@ -179,6 +182,135 @@ async def scenario(dut):
     assert await host.run([]) == {}
 
 
+class Pixels:
+    """A card whose recipe 0 makes images of 8 x 8 pixels, and jobs for it."""
+
+    def __init__(self, dut):
+        self.host = Host(dut, 0)
+        self.address, self.result = PAYLOADS, RESULTS
+
+    async def start(self):
+        await self.host.reset()
+        load = self.host.recipe(0, 0, np.tile(np.arange(256), (3, 1)), filter=1, rule=1, height=8,
+                                width=8, interleaved=1, raw=1)
+        assert (await self.host.run([load]))[0]["status"] == Status.OK
+
+    def job(self, request, payload, height=0, width=0, capacity=1024):
+        self.host.ram.write(self.address, payload)
+        job = JOB.pack(kind=Kind.IMAGE, request=request, payload=self.address,
+                       length=len(payload), height=height, width=width, result=self.result,
+                       capacity=capacity)
+        self.address += -(-len(payload) // BUS) * BUS
+        self.result += capacity
+        return job
+
+    def array(self, n):
+        """A job of one pixel of the value ``n``."""
+        return self.job(n, bytes([n]) * 24, 1, 1)
+
+    def is_array(self, n):
+        """Whether 64 such pixels are the result of job ``n``."""
+        return self.host.ram.read(RESULTS + 1024 * n, 192) == bytes([n]) * 192
+
+
+@cocotb.test()
+async def sizes_take_turns(dut):
+    """Of many small arrays, whose plans take longer than they do, none waits for all others."""
+    cocotb.start_soon(Clock(dut.ap_clk, 10, "ns").start())
+    done = await with_timeout(arrays_scenario(dut, files=()), 2, "ms")
+    late = max(place - n for place, n in enumerate(done))
+    assert late <= 4, f"an array is {late} jobs late: {list(done)}"
+
+
+@cocotb.test()
+async def files_fail_among_arrays(dut):
+    """Files that end in their headers, at different times, while sizes of arrays wait."""
+    cocotb.start_soon(Clock(dut.ap_clk, 10, "ns").start())
+    await with_timeout(arrays_scenario(dut, files=range(0, 96, 16)), 2, "ms")
+
+
+async def arrays_scenario(dut, files):
+    card = Pixels(dut)
+    await card.start()
+    file = jpeg(RNG.integers(0, 256, (16, 16, 3), np.uint8))
+    jobs = []
+    for n in range(96):
+        if n in files:
+            comment = b"\xff\xfe" + (2 + 7 * n).to_bytes(2, "big") + bytes(7 * n)
+            data = file[:2] + comment + file[2:file.index(b"\xff\xda") + 14] + b"\xff\xd9"
+            jobs.append(card.job(n, data))
+        else:
+            jobs.append(card.array(n))
+    done = await card.host.run(jobs)
+    for n in range(96):
+        assert (done[n]["status"] == Status.OK) == (n not in files), done[n]
+        assert n in files or card.is_array(n), f"array {n} is wrong"
+    return done
+
+
+@cocotb.test()
+async def data_before_addresses(dut):
+    """Memory that takes no address for a long time still gets data of more bursts than are held."""
+    cocotb.start_soon(Clock(dut.ap_clk, 10, "ns").start())
+    await with_timeout(late_scenario(dut), 2, "ms")
+
+
+async def late_scenario(dut):
+    card = Pixels(dut)
+    await card.start()
+    jobs = [card.array(n) for n in range(40)]
+    ports = card.host.ram.write_if
+    ports.w_channel.queue_occupancy_limit = 1000
+    ports.aw_channel.pause = True
+
+    async def go_on():
+        await ClockCycles(dut.ap_clk, 15000)
+        assert ports.w_channel.count() > 64, "data waits for addresses"
+        ports.aw_channel.pause = False
+
+    later = cocotb.start_soon(go_on())
+    done = await card.host.run(jobs)
+    await later
+    for n in range(40):
+        assert done[n]["status"] == Status.OK and card.is_array(n)
+
+
+@cocotb.test()
+async def longest_rows(dut):
+    """The widest pixels that a job can announce are refused like others, and taken."""
+    cocotb.start_soon(Clock(dut.ap_clk, 10, "ns").start())
+    await with_timeout(rows_scenario(dut), 2, "ms")
+
+
+async def rows_scenario(dut):
+    card = Pixels(dut)
+    await card.start()
+    done = await card.host.run([
+        card.job(width, bytes(3 * 65536), 1, width) for width in (65529, 65535)] + [
+            card.job(1, bytes(3 * 64), 8, 8)])
+    assert [done[n]["status"] for n in (65529, 65535, 1)] == [
+        Status.TOO_LARGE, Status.TOO_LARGE, Status.OK]
+
+
+@cocotb.test()
+async def refused_words_are_dropped(dut):
+    """Words of an image without room, which the resizer takes late, are in no other image."""
+    cocotb.start_soon(Clock(dut.ap_clk, 10, "ns").start())
+    await with_timeout(refused_scenario(dut), 2, "ms")
+
+
+async def refused_scenario(dut):
+    card = Pixels(dut)
+    await card.start()
+    images = RNG.integers(0, 256, (12, 8, 8, 3), np.uint8)
+    done = await card.host.run([job for n, image in enumerate(images) for job in (
+        card.job(100 + n, bytes(24), 1, 1, 0), card.job(n, image.tobytes(), 8, 8))])
+    for n, image in enumerate(images):
+        assert done[100 + n]["status"] == Status.NO_ROOM and done[n]["status"] == Status.OK
+        data = card.host.ram.read(RESULTS + 1024 * n, image.size)
+        assert data == image.tobytes(), f"image {n} is wrong"
+
+
 @cocotb.test(skip=not int(os.environ.get("HEADRACE_TEXTS", "0")))
 async def texts_are_exact(dut):
     """Texts, good and bad, between images: features as scikit-learn has them."""
@@ -200,6 +332,7 @@ async def text_scenario(dut):
         options["n_features"], options["ngram_range"], rows=rows, max_n=max_n)))
     pixels = RNG.integers(0, 256, (9, 16, 3), np.uint8)
     host.ram.write(PAYLOADS + 0x10000, jpeg(pixels))
+    host.ram.write(TABLES + 0x3040, TEXT_RECIPE.pack(kernel=len(Kernel)))
     jobs = [JOB.pack(kind=Kind.TABLE, request=200, payload=CHARACTERS, length=len(table)),
             JOB.pack(kind=Kind.TEXT, request=201, recipe=1),
             JOB.pack(kind=Kind.LOAD_TEXT, request=202, recipe=1, payload=TABLES + 0x3000,
@@ -217,12 +350,15 @@ async def text_scenario(dut):
                              length=len(jpeg(pixels)), result=RESULTS + 0x8000 + 0x400 * n,
                              capacity=pixels.size))
     jobs += [JOB.pack(kind=Kind.TEXT, request=204, recipe=1, result=4),
-             JOB.pack(kind=Kind.TABLE, request=205, payload=CHARACTERS, length=24)]
+             JOB.pack(kind=Kind.TABLE, request=205, payload=CHARACTERS, length=24),
+             JOB.pack(kind=Kind.LOAD_TEXT, request=206, payload=TABLES + 0x3040, length=BUS),
+             JOB.pack(kind=Kind.TEXT, request=207)]
     expected = HashingVectorizer(norm=None, **options).transform(texts[:-1])
     decoded = np.array(Image.open(io.BytesIO(jpeg(pixels)))).tobytes()
 
     done = await host.run(jobs)
-    details = {201: Detail.RECIPE, 204: Detail.ALIGNMENT, 205: Detail.LENGTH}
+    details = {201: Detail.RECIPE, 204: Detail.ALIGNMENT, 205: Detail.LENGTH,
+               207: Detail.RECIPE}
     for request, detail in details.items():
         assert (done[request]["status"], done[request]["detail"]) == (Status.BAD_JOB, detail)
     for n in range(len(texts)):

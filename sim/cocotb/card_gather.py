@@ -150,10 +150,10 @@ class Test(Bench):
         for value in self.take("aw"):
             address = unpack(AW, value)
             self.bursts.append((address["address"], address["beats"]))
-        for value in self.take("w"):
-            self.beats.append(unpack(W, value))
-            if self.beats[-1]["last"]:
-                self.store()
+        self.beats += [unpack(W, value) for value in self.take("w")]
+        # Either may come first.
+        while self.bursts and len(self.beats) >= self.bursts[0][1]:
+            self.store()
         if self.answers and self.rng.random() < 0.2:
             self.put["b"].append(0)
             self.unanswered -= set(self.answers.pop(0))
@@ -163,9 +163,10 @@ class Test(Bench):
 
     def store(self):
         address, count = self.bursts.pop(0)
-        assert count == len(self.beats)
+        beats, self.beats = self.beats[:count], self.beats[count:]
+        assert [beat["last"] for beat in beats] == [0] * (count - 1) + [1]
         addresses = range(address, address + count)
-        for at, beat in zip(addresses, self.beats):
+        for at, beat in zip(addresses, beats):
             assert BASE <= at * BEAT // BUS < BASE + BLOCKS * SLOTS, "a beat beside the slots"
             data = beat["data"].to_bytes(BEAT, "little")
             for byte in range(BEAT):
@@ -173,7 +174,6 @@ class Test(Bench):
                     self.memory[at * BEAT + byte] = data[byte]
         self.unanswered |= set(addresses)
         self.answers.append(addresses)
-        self.beats = []
 
     def message(self, queue, *, lengths, lost=False):
         immediate = self.rng.choice([None, self.rng.getrandbits(32)])

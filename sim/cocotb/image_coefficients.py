@@ -13,8 +13,10 @@ from streams import Source, begin, pack
 
 
 CASES = [tuple(case) for case in json.loads(os.environ.get("HEADRACE_CASE", "[]"))]
-COMMAND = Geometry(1).command
-TAP = Coefficients(Geometry(1)).o.shape()
+#: Of sides that are long enough for coarse coefficients.
+GEOMETRY = Geometry(1, max_side=8192)
+COMMAND = GEOMETRY.command
+TAP = Coefficients(GEOMETRY).o.shape()
 
 
 def expected(size_in, size_out, filter, begin, count, repeat):

@@ -81,7 +81,7 @@ class Receiver:
             if frame[14:22] != bytes.fromhex("0001080006040001") \
                     or frame[38:42] != IP.to_bytes(4, "big"):
                 return Outcome.ARP
-            self.arp.append((frame[6:12], frame[28:32]))
+            self.arp.append((frame[22:28], frame[28:32]))
             return Outcome.ARP_ANSWERED
         if kind != 0x0800:
             return Outcome.TYPE

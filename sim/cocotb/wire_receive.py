@@ -16,7 +16,7 @@ from headrace.hw.wire.layout import Frame, Segment
 from headrace.hw.wire.outcome import Outcome
 from headrace.hw.stream.layout import Beat
 from wire_bench import IP, MAC, PEER_IP, PEER_MAC, Bench, beats, frames_of, ip_text, mac_text
-from wire_bench import reset, unpack
+from wire_bench import pack, reset, unpack
 from wire_model import OPCODES, Receiver, roce
 
 
@@ -333,13 +333,23 @@ async def answers(dut):
                      / ICMP(id=rng.randrange(65536), seq=rng.randrange(65536))
                      / Raw(rng.randbytes(length)))
 
-    request = bytes(Ether(dst="ff:ff:ff:ff:ff:ff", src=mac_text(PEER_MAC))
+    # What ARP says of the sender counts, whoever passed it on.
+    request = bytes(Ether(dst="ff:ff:ff:ff:ff:ff", src=mac_text(PEER_MAC + 1))
                     / ARP(op=1, hwsrc=mac_text(PEER_MAC), psrc=ip_text(PEER_IP),
                           pdst=ip_text(IP)))
     for length in [*range(0, 70), 1472]:
         assert t.send(echo(length)) == Outcome.ECHO_ANSWERED
         if length % 9 == 0:
             assert t.send(request) == Outcome.ARP_ANSWERED
+        await t.drain(quiet=20)
+    await t.finish()
+
+    # No room is kept for a last beat without bytes, or in the end there would be none.
+    frame = echo(64 - 42)
+    for _ in range(2048 // SIZE + 1):
+        t.put["i"] += [*beats(FRAME, frame + b"\0")][:-1] + [pack(FRAME, last=1)]
+        t.frames += 1
+        assert t.model.frame(frame) == Outcome.ECHO_ANSWERED
         await t.drain(quiet=20)
     await t.finish()
 
@@ -395,6 +405,39 @@ async def messages_that_never_end(dut):
         for frame in t.message(2, psn, bytes(range(200)), mtu=64, immediate=1):
             assert t.send(frame) == Outcome.PACKET
         await t.finish()
+
+
+@cocotb.test()
+async def closed_for_a_cycle(dut):
+    """That is enough to end an open message, and a frame that is under way."""
+    await reset(dut)
+    t = Test(dut, o_stall=0.1)
+
+    async def close():
+        dut.open.value = OPEN & ~4
+        await t.step()
+        dut.open.value = OPEN
+
+    frames = list(t.message(2, 0, bytes(300), mtu=64))
+    for frame in frames[:3]:
+        assert t.send(frame) == Outcome.PACKET
+    await t.drain()
+    await close()
+    t.model.lose(2)
+    for frame in frames[3:]:
+        assert t.send(frame) == Outcome.SEQUENCE
+    await t.finish()
+
+    t.model.closed.add(2)
+    frame, = t.message(2, 5, bytes(2000), mtu=2000)
+    assert t.send(frame) == Outcome.QUEUE
+    t.model.closed.remove(2)
+    while len(t.put["i"]) > 1000 // SIZE:
+        await t.step()
+    await close()
+    frame, = t.message(2, 6, bytes(range(200)), mtu=256)
+    assert t.send(frame) == Outcome.PACKET
+    await t.finish()
 
 
 @cocotb.test()

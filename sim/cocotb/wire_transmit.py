@@ -35,7 +35,7 @@ class Test(Bench):
         self.cut(segment)
 
     def cut(self, segment):
-        self.segment = segment // 64 * 64
+        self.segment = segment // 64 * 64 or 64
         self.dut.segment.value = segment
 
     def send(self, payload, queue=0, *, immediate=None, queue_pair=0x1234, peer=None):
@@ -108,11 +108,12 @@ async def every_length(dut):
 
 @cocotb.test()
 async def segments(dut):
-    """Messages of all numbers of packets, up to the longest packets there are."""
+    """Messages of all numbers of packets, up to the longest packets there are, and if no length
+    was set."""
     await reset(dut)
     t = Test(dut, i_stall=0.1, o_stall=0.2)
     rng = random.Random(2)
-    for segment in [64, 128, 256, 300, 1024, 4096, 8896, 8999]:
+    for segment in [0, 63, 64, 128, 256, 300, 1024, 4096, 8896, 8999]:
         t.cut(segment)
         for packets in (1, 2, 3, 5) if segment < 2000 else (1, 2):
             for extra in (-70, -1, 0, 1) if segment < 2000 else (-33,):

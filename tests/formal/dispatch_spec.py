@@ -7,7 +7,8 @@ from amaranth.hdl import Assert, Assume, Cover
 from headrace.hw.card.completion import NETWORK
 from headrace.hw.card.config import BUS, CardConfig
 from headrace.hw.card.dispatch import Dispatcher
-from headrace.hw.card.jobs import JOB, RECIPE_BYTES, TABLE_RECORD, TABLE_RECORD_BYTES, Kind
+from headrace.hw.card.jobs import (
+    JOB, RECIPE_BYTES, TABLE_RECORD, TABLE_RECORD_BYTES, TEXT_RECIPE, Kernel, Kind)
 from headrace.hw.status import Detail, Status
 from inside import Inside
 from specs import Spec
@@ -152,6 +153,7 @@ class DispatcherSpec(Spec):
         self.owed, self.fault = owed, fault = Signal(32), Signal()
         written, records = Signal(10), Signal(32)   # elements; records that are not yet
         rest = Signal(8 * BUS)                      # of the beat, what is not yet
+        self.kernel = TEXT_RECIPE.view(rest)["kernel"]
         kind = fields["kind"]
         self.loads = loads = Signal()
         element, left = recipes["element"], recipes["left"]
@@ -212,6 +214,9 @@ class DispatcherSpec(Spec):
             m.d.comb += [Assert(kind == Kind.LOAD), Assert(written == element)]
         with m.If(recipes.state("Text recipe")):
             m.d.comb += [Assert(owed == 1), Assert(kind == Kind.LOAD_TEXT), Assert(~fault)]
+        with m.If(recipes.state("Kernel")):
+            m.d.comb += [Assert(owed == 0), Assert(kind == Kind.LOAD_TEXT),
+                         Assert(recipes.component.text.kernel == self.kernel)]
         with m.If(recipes.state("Records", "Record")):
             m.d.comb += [Assert(kind == Kind.TABLE), Assert(left == records),
                          Assert(left[28:] == 0)]
@@ -265,7 +270,8 @@ class DispatcherSpec(Spec):
                 m.d.comb += detail.eq(why)
         # A load changes what is known when it has been completed.
         ended = recipes.state("Done") | (inside.state("Complete") & self.loads & (detail == 0))
-        for family, load in ("image", Kind.LOAD), ("text", Kind.LOAD_TEXT):
+        there = self.kernel < len(Kernel)
+        for family, load, good in ("image", Kind.LOAD, 1), ("text", Kind.LOAD_TEXT, there):
             mine = self.loads & (kind == load)
             expected = Signal(2, name=f"expects_{family}")
             m.d.comb += [
@@ -273,7 +279,7 @@ class DispatcherSpec(Spec):
                 Assert(recipes[f"{family}_known"] == expected),
             ]
             with m.If(ended & mine):
-                m.d.comb += expected.bit_select(number[:1], 1).eq(~self.fault)
+                m.d.comb += expected.bit_select(number[:1], 1).eq(~self.fault & good)
             with m.If(self.dut.o.valid & self.dut.o.ready):
                 m.d.sync += known[family].eq(expected)
 
@@ -337,7 +343,7 @@ class DispatcherSpec(Spec):
         for state, number in ("Check", 3), ("Load", 2), ("Loading", 1):
             with m.If(inside.state(state)):
                 m.d.comb += phase.eq(number)
-        with m.If(recipes.state("Image recipe", "Elements", "Text recipe", "Records")):
+        with m.If(recipes.state("Image recipe", "Elements", "Text recipe", "Kernel", "Records")):
             m.d.comb += steps.eq(1)
         with m.If(recipes.state("Element")):
             m.d.comb += steps.eq(17 - element[:4])

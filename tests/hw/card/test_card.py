@@ -2,22 +2,67 @@
 """Small cards on a cocotbext-axi bus."""
 
 import pytest
+from amaranth import *
+from amaranth.lib import wiring
+from headrace.hw.card import image_lane
 from headrace.hw.card.card import Card
 from headrace.hw.card.config import CardConfig
+from headrace.hw.image.resize import Resize
 from runner import simulate
+
+
+SMALL = dict(max_width=64, max_side=256, max_taps=64, source_rows=32, intermediate_bits=10,
+             output_bits=8, recipes=2)
+
+
+class Reluctant(wiring.Component):
+    """A resizer that takes no words for 1024 cycles at a time."""
+
+    def __init__(self, contexts, **limits):
+        self.resize = Resize(contexts, **limits)
+        self.geometry = self.resize.geometry
+        super().__init__(self.resize.signature)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.resize = resize = self.resize
+        time = Signal(11)
+        m.d.sync += time.eq(time + 1)
+        for name in "i_plan", "i_abort":
+            wiring.connect(m, wiring.flipped(getattr(self, name)), getattr(resize, name))
+        wiring.connect(m, resize.o, wiring.flipped(self.o))
+        m.d.comb += [
+            resize.i.payload.eq(self.i.payload), resize.i.valid.eq(self.i.valid & time[-1]),
+            self.i.ready.eq(resize.i.ready & time[-1]),
+            *(getattr(self, name).eq(getattr(resize, name)) for name in ("room", "tie", "idle")),
+        ]
+        return m
 
 
 @pytest.mark.parametrize("port, contexts, image_lanes, text_lanes, stall", [
     (512, 1, 1, 0, 0), (512, 2, 2, 1, 0.3), (64, 1, 1, 1, 0.3)])
 def test_black_box(port, contexts, image_lanes, text_lanes, stall):
-    config = CardConfig(contexts=contexts, max_width=64, max_side=256, max_taps=64,
-                        source_rows=32, intermediate_bits=10, output_bits=8, recipes=2,
-                        image_lanes=image_lanes, text_lanes=text_lanes, max_ngram=2,
-                        feature_rows=64, port=port)
+    config = CardConfig(contexts=contexts, image_lanes=image_lanes, text_lanes=text_lanes,
+                        max_ngram=2, feature_rows=64, port=port, **SMALL)
     simulate(Card(config), "card_box", name=f"card_{contexts}_{port}",
+             testcase=["images_are_exact", "texts_are_exact"],
              env={"HEADRACE_STALL": str(stall), "HEADRACE_TEXTS": str(text_lanes),
                   "HEADRACE_PAGES": str(config.pages), "HEADRACE_ROWS": str(config.feature_rows),
                   "HEADRACE_MAX_N": str(config.max_ngram)})
+
+
+def test_arrays():
+    # Plans of long sides take longer than small arrays.
+    card = Card(CardConfig(text_lanes=0, **{**SMALL, "max_side": 8192}))
+    simulate(card, "card_box", name="card_arrays",
+             testcase=["sizes_take_turns", "files_fail_among_arrays", "data_before_addresses",
+                       "longest_rows"])
+
+
+def test_resizer_that_waits(monkeypatch):
+    monkeypatch.setattr(image_lane, "Resize", Reluctant)
+    card = Card(CardConfig(contexts=1, text_lanes=0, **SMALL))
+    simulate(card, "card_box", name="card_reluctant", testcase="refused_words_are_dropped")
 
 
 def test_config():

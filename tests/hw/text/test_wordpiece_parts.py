@@ -146,8 +146,8 @@ def special_case():
                         for n, word in enumerate(specials)])
 
 
-def assembler_case():
-    rng, longest, unknown = random.Random(4), 11, 77
+def assembler_case(longest):
+    rng, unknown = random.Random(4), 77
     matches = []
     for n in range(2500):
         match = {"symbol": rng.choice([0, *range(1, 60)]), "end": int(rng.random() < 0.03),
@@ -167,7 +167,7 @@ def assembler_case():
 
 def test_parts(tmp_path):
     cases = dict(serializer=serializer_case(), decomposer=decomposer_case(),
-                 special=special_case(), assembler=assembler_case())
+                 special=special_case(), assembler=[assembler_case(11), assembler_case(0)])
     file = tmp_path / "cases.json"
     file.write_text(json.dumps(cases))
     simulate(Parts(GEOMETRY), "text_wordpiece", name="text_wordpiece",
