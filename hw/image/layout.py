@@ -23,6 +23,9 @@ TIE_SHIFT = 17
 #: The same where :func:`coarse`: up to sides of 8192 Pillow's errors are below ``2 ** -16.9``.
 COARSE_SHIFT = 15
 
+#: Longest side whose errors are below ``2 ** -18``, whatever the other.
+LONG = 3840
+
 
 def coarse(size_in, size_out):
     """Whether Pillow's coefficients are less exact than others, of ints or Values.
@@ -30,7 +33,7 @@ def coarse(size_in, size_out):
     The error of a window's centre grows with its place, and counts less the more an image shrinks,
     by the square of that.
     """
-    return (size_in > 4096) & (2 * size_out > size_in)
+    return (size_in > LONG) & (2 * size_out > size_in)
 
 
 class Filter:
@@ -132,7 +135,7 @@ class Geometry:
         #: Distance from the centre of a window, see :func:`.model.window`.
         self.t = self.side + 4
         #: Bits that say whether a resize is :func:`coarse`: without long sides none is.
-        self.coarse = int(max_side > 4096)
+        self.coarse = int(max_side > LONG)
         #: log2 of words in a row, rounded up.
         self.shift = len(Const(self.word))
 
