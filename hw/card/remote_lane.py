@@ -69,8 +69,11 @@ class RemoteLane(wiring.Component):
         job, parts = JOB.view(self.i_job.payload), 8 * BUS // self.port
         # What shares the way to memory is far away.
         m.submodules.writes = writes = Register(self.o.payload.shape())
+        m.submodules.reads = reads = Register(self.request.payload.shape())
         wiring.connect(m, writes.o, wiring.flipped(self.o))
+        wiring.connect(m, reads.o, wiring.flipped(self.request))
         self._o = o = writes.i
+        self._ask = reads.i
         self._command = command = {name: Signal(8 * size, name=name)
                                    for name, (_, size) in COMMAND.fields.items()}
         # Beats of a block, of which this is one, and the last one.
@@ -205,8 +208,8 @@ class RemoteLane(wiring.Component):
         that was possible."""
         taken = Signal(name="taken")
         m.d.comb += [
-            self.request.valid.eq(read), *self._ask(self._payload, count),
-            taken.eq(Mux(read, self.request.ready, 1)),
+            self._ask.valid.eq(read), *self._blocks(self._payload, count),
+            taken.eq(Mux(read, self._ask.ready, 1)),
         ]
         with m.If(taken):
             m.d.sync += [self._payload.eq(self._payload + count),
@@ -223,10 +226,10 @@ class RemoteLane(wiring.Component):
                              self.o_completion.p.bytes.eq(self.o_completion.p.bytes + BUS)]
         return self._o.ready & self._whole
 
-    def _ask(self, block, count):
+    def _blocks(self, block, count):
         """Assignments to the request for so many blocks."""
-        return (self.request.p.address.eq(Cat(C(0, self._shift), block)),
-                self.request.p.beats.eq(Cat(C(0, self._shift), count)))
+        return (self._ask.p.address.eq(Cat(C(0, self._shift), block)),
+                self._ask.p.beats.eq(Cat(C(0, self._shift), count)))
 
     def _execute(self, m, lite):
         """What a block begins, or why it cannot."""
@@ -278,8 +281,8 @@ class RemoteLane(wiring.Component):
                     with m.Elif(self._empty):
                         m.next = "Next"
                     with m.Else():
-                        m.d.comb += [self.request.valid.eq(1), *self._ask(address[6:], value)]
-                        with m.If(self.request.ready):
+                        m.d.comb += [self._ask.valid.eq(1), *self._blocks(address[6:], value)]
+                        with m.If(self._ask.ready):
                             m.next = "Load"
                 with m.Default():
                     self._fail(m, Status.BAD_JOB, Detail.KIND)
