@@ -22,7 +22,7 @@ __all__ = ["MAC", "IP", "CLOCK", "Ecpix5"]
 MAC, IP = 0x02_00_00_00_00_01, 0x0A_00_00_02
 
 #: MHz of the board's clock, of what is sent, and of the card.
-REFERENCE, TRANSMIT, CLOCK = 100, 125, 80
+REFERENCE, TRANSMIT, CLOCK = 100, 125, 75
 
 #: Of :class:`.rgmii.Rgmii`. With its registers as they are after reset, the KSZ9031RNX sends a
 #: clock that is 1.2 ns late already, and does not delay the one that it gets. litex-boards has
