@@ -40,7 +40,7 @@ class Reluctant(wiring.Component):
 
 
 @pytest.mark.parametrize("port, contexts, image_lanes, text_lanes, stall", [
-    (512, 1, 1, 0, 0), (512, 2, 2, 1, 0.3), (64, 1, 1, 1, 0.3)])
+    (512, 2, 2, 1, 0.3), (64, 1, 1, 1, 0.3)])
 def test_black_box(port, contexts, image_lanes, text_lanes, stall):
     config = CardConfig(contexts=contexts, image_lanes=image_lanes, text_lanes=text_lanes,
                         max_ngram=2, feature_rows=64, port=port, **SMALL)
@@ -62,7 +62,8 @@ def test_arrays():
 def test_resizer_that_waits(monkeypatch):
     monkeypatch.setattr(image_lane, "Resize", Reluctant)
     card = Card(CardConfig(contexts=1, text_lanes=0, **SMALL))
-    simulate(card, "card_box", name="card_reluctant", testcase="refused_words_are_dropped")
+    simulate(card, "card_box", name="card_reluctant",
+             testcase=["images_are_exact", "refused_words_are_dropped"])
 
 
 def test_config():
