@@ -9,7 +9,7 @@ import cocotb
 import numpy as np
 from PIL import Image
 from cocotb.clock import Clock
-from cocotb.triggers import ClockCycles, RisingEdge, with_timeout
+from cocotb.triggers import ClockCycles, RisingEdge
 from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiRam
 from headrace.hw.card import registers
 from headrace.hw.card.config import BUS
@@ -96,13 +96,9 @@ def padded(pixels):
     return np.pad(pixels, ((0, 0), (0, -pixels.shape[1] % 8), (0, 0))).tobytes()
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=4, timeout_unit="ms")
 async def images_are_exact(dut):
     """JPEG files and pixels, good and bad, through two recipes, at odd result addresses."""
-    await with_timeout(scenario(dut), 4, "ms")
-
-
-async def scenario(dut):
     cocotb.start_soon(Clock(dut.ap_clk, 10, "ns").start())
     host = Host(dut, float(os.environ.get("HEADRACE_STALL", "0")))
     await host.reset()
@@ -190,6 +186,7 @@ class Pixels:
         self.address, self.result = PAYLOADS, RESULTS
 
     async def start(self):
+        cocotb.start_soon(Clock(self.host.dut.ap_clk, 10, "ns").start())
         await self.host.reset()
         load = self.host.recipe(0, 0, np.tile(np.arange(256), (3, 1)), filter=1, rule=1, height=8,
                                 width=8, interleaved=1, raw=1)
@@ -213,23 +210,22 @@ class Pixels:
         return self.host.ram.read(RESULTS + 1024 * n, 192) == bytes([n]) * 192
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=2, timeout_unit="ms")
 async def sizes_take_turns(dut):
     """Of many small arrays, whose plans take longer than they do, none waits for all others."""
-    cocotb.start_soon(Clock(dut.ap_clk, 10, "ns").start())
-    done = await with_timeout(arrays_scenario(dut, files=()), 2, "ms")
+    done = await run_arrays(dut, files=())
     late = max(place - n for place, n in enumerate(done))
     assert late <= 4, f"an array is {late} jobs late: {list(done)}"
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=2, timeout_unit="ms")
 async def files_fail_among_arrays(dut):
     """Files that end in their headers, at different times, while sizes of arrays wait."""
-    cocotb.start_soon(Clock(dut.ap_clk, 10, "ns").start())
-    await with_timeout(arrays_scenario(dut, files=range(0, 96, 16)), 2, "ms")
+    await run_arrays(dut, files=range(0, 96, 16))
 
 
-async def arrays_scenario(dut, files):
+async def run_arrays(dut, files):
+    """Completions of 96 jobs: arrays, and files without a scan where ``files`` says so."""
     card = Pixels(dut)
     await card.start()
     file = jpeg(RNG.integers(0, 256, (16, 16, 3), np.uint8))
@@ -248,14 +244,9 @@ async def arrays_scenario(dut, files):
     return done
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=2, timeout_unit="ms")
 async def data_before_addresses(dut):
     """Memory that takes no address for a long time still gets data of more bursts than are held."""
-    cocotb.start_soon(Clock(dut.ap_clk, 10, "ns").start())
-    await with_timeout(late_scenario(dut), 2, "ms")
-
-
-async def late_scenario(dut):
     card = Pixels(dut)
     await card.start()
     jobs = [card.array(n) for n in range(40)]
@@ -275,14 +266,9 @@ async def late_scenario(dut):
         assert done[n]["status"] == Status.OK and card.is_array(n)
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=2, timeout_unit="ms")
 async def longest_rows(dut):
     """The widest pixels that a job can announce are refused like others, and taken."""
-    cocotb.start_soon(Clock(dut.ap_clk, 10, "ns").start())
-    await with_timeout(rows_scenario(dut), 2, "ms")
-
-
-async def rows_scenario(dut):
     card = Pixels(dut)
     await card.start()
     done = await card.host.run([
@@ -292,14 +278,9 @@ async def rows_scenario(dut):
         Status.TOO_LARGE, Status.TOO_LARGE, Status.OK]
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=2, timeout_unit="ms")
 async def refused_words_are_dropped(dut):
     """Words of an image without room, which the resizer takes late, are in no other image."""
-    cocotb.start_soon(Clock(dut.ap_clk, 10, "ns").start())
-    await with_timeout(refused_scenario(dut), 2, "ms")
-
-
-async def refused_scenario(dut):
     card = Pixels(dut)
     await card.start()
     images = RNG.integers(0, 256, (12, 8, 8, 3), np.uint8)
@@ -311,13 +292,9 @@ async def refused_scenario(dut):
         assert data == image.tobytes(), f"image {n} is wrong"
 
 
-@cocotb.test(skip=not int(os.environ.get("HEADRACE_TEXTS", "0")))
+@cocotb.test(timeout_time=4, timeout_unit="ms")
 async def texts_are_exact(dut):
     """Texts, good and bad, between images: features as scikit-learn has them."""
-    await with_timeout(text_scenario(dut), 4, "ms")
-
-
-async def text_scenario(dut):
     from sklearn.feature_extraction.text import HashingVectorizer
     cocotb.start_soon(Clock(dut.ap_clk, 10, "ns").start())
     host = Host(dut, float(os.environ.get("HEADRACE_STALL", "0")))
