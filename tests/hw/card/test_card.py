@@ -39,23 +39,20 @@ class Reluctant(wiring.Component):
         return m
 
 
-@pytest.mark.parametrize("port, contexts, image_lanes", [(512, 2, 2), (64, 1, 1)])
-def test_black_box(port, contexts, image_lanes):
-    config = CardConfig(contexts=contexts, image_lanes=image_lanes, max_ngram=2, feature_rows=64,
-                        port=port, **SMALL)
-    simulate(Card(config), "card_box", name=f"card_{contexts}_{port}",
-             testcase=["images_are_exact", "texts_are_exact"],
+#: Of pixels alone: plans of long sides take longer than small arrays.
+ARRAYS = ["sizes_take_turns", "files_fail_among_arrays", "data_before_addresses", "longest_rows"]
+
+
+@pytest.mark.parametrize("options, more", [
+    (dict(contexts=2, image_lanes=2, port=512), []),
+    (dict(contexts=4, image_lanes=1, port=64, max_side=8192), ARRAYS)], ids=["512", "64"])
+def test_black_box(options, more):
+    config = CardConfig(max_ngram=2, feature_rows=64, **{**SMALL, **options})
+    simulate(Card(config), "card_box", name=f"card_{config.port}",
+             testcase=["images_are_exact", "texts_are_exact", *more],
              env={"HEADRACE_STALL": "0.3", "HEADRACE_PAGES": str(config.pages),
                   "HEADRACE_ROWS": str(config.feature_rows),
                   "HEADRACE_MAX_N": str(config.max_ngram)})
-
-
-def test_arrays():
-    # Plans of long sides take longer than small arrays.
-    card = Card(CardConfig(text_lanes=0, **{**SMALL, "max_side": 8192}))
-    simulate(card, "card_box", name="card_arrays",
-             testcase=["sizes_take_turns", "files_fail_among_arrays", "data_before_addresses",
-                       "longest_rows"])
 
 
 def test_resizer_that_waits(monkeypatch):
