@@ -5,6 +5,8 @@ import argparse
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
 
 from amaranth.back import rtlil, verilog
 
@@ -64,8 +66,19 @@ def build(name):
 
 #: A cell of RTLIL that sets a memory to zero: what simulators and block RAMs begin with anyway.
 ZERO_MEMORY = re.compile(
-    r"  cell \$meminit_v2 [^\n]*\n(?:    [^\n]*\n)*?    connect \\DATA \d+'0+\n"
+    r"  cell \$meminit_v2 [^\n]*\n(?:    [^\n]*\n)*?    connect \\DATA \{  \}\n"
     r"(?:    [^\n]*\n)*?  end\n")
+
+
+class ModuleEmitter(rtlil.ModuleEmitter):
+    """Amaranth's, but without the zeros of memories, which it writes one bit at a time: four fifths
+    of the time that a card takes."""
+
+    def emit_memory(self, cell_idx, cell):
+        if not any(cell.init):
+            cell = SimpleNamespace(width=cell.width, depth=cell.depth, init=(),
+                                   src_loc=cell.src_loc)
+        super().emit_memory(cell_idx, cell)
 
 
 def convert(name, *, language="verilog"):
@@ -76,7 +89,8 @@ def convert(name, *, language="verilog"):
 def convert_component(component, module, *, language="verilog", platform=None):
     """Text of a component as module ``module``; its memories are zero at first. ``platform`` is
     what components are elaborated for."""
-    text = rtlil.convert(component, name=module, emit_src=False, platform=platform)
+    with mock.patch.object(rtlil, "ModuleEmitter", ModuleEmitter):
+        text = rtlil.convert(component, name=module, emit_src=False, platform=platform)
     text = ZERO_MEMORY.sub("", text)
     if language == "rtlil":
         return text

@@ -17,10 +17,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from amaranth.back import rtlil
-
 from .card.config import CardConfig
-from .export import ZERO_MEMORY
+from .export import convert_component
 from .image.resize import Resize
 from .jpeg.decoder import Decoder
 from .jpeg.entropy import EntropyDecoder
@@ -146,8 +144,7 @@ def unchecked_module(text):
 
 def rtlil_text(component, platform=None):
     """RTLIL that yosys can take: ABC9's results are put back by name, and brackets confuse it."""
-    text = ZERO_MEMORY.sub("", rtlil.convert(component, name="top", emit_src=False,
-                                             platform=platform))
+    text = convert_component(component, "top", language="rtlil", platform=platform)
     text = "\nmodule ".join(map(unchecked_module, text.split("\nmodule ")))
     return INDEX.sub(r".\1", text)
 

