@@ -34,7 +34,7 @@ exports: .venv/.reports   ## Tests of the boards with their whole cards instead 
 bench: .venv/.installed    ## Cycles of the decoder and of the whole lane
 	$(BIN)/headrace bench jpeg examples/teddies.jpg
 
-scaling: .venv/.scaling    ## Images a cycle against the number of image lanes (compiles two more cards)
+scaling: .venv/.scaling    ## Images a cycle against the number of image lanes (compiles three more cards)
 	$(BIN)/headrace bench card examples/teddies.jpg
 
 report: .venv/.boards      ## Area of kernels and boards' cards, clocks on an ECP5, two hours on two cores
@@ -77,7 +77,7 @@ endef
 
 .venv/.scaling: .venv/.installed
 	$(BIN)/python -m pip install --quiet --editable '.[test]' \
-		--config-settings='cmake.define.CARDS=sim;nic;sim2;sim4'
+		--config-settings='cmake.define.CARDS=sim;nic;sim2;sim4;wide'
 	@touch $@
 
 .venv/.reports: .venv/.installed

@@ -35,7 +35,10 @@ class CardConfig:
         Cycles from one Huffman symbol of an image to its next; by default, and at least,
         ``contexts``. More make a higher clock possible.
     lines : int
-        Columns and rows of a block that the decoder's inverse DCT takes in a cycle: 1 or 2.
+        Columns and rows of a block that the decoder's inverse DCT takes in a cycle: 1 or 2, or 4
+        with 16 pixels.
+    pixels : int
+        Pixels that the decoder makes, and that the resizer's engines take, in a cycle: 8 or 16.
     max_width : int
         Widest image in pixels, a multiple of 16.
     max_side : int
@@ -45,13 +48,13 @@ class CardConfig:
     source_rows : int
         Rows of the widest image that the resizer holds.
     intermediate_bits, output_bits : int
-        Address bits of the resizer's other two memories, a context, in words of 8 pixels.
+        Address bits of the resizer's other two memories, a context, in words of ``pixels``.
     engines : int
         Engines of the resizer: 1 or 2.
     multiplier : int
         Bits of the wider operand of the part's multipliers: 18 on an ECP5, 27 on UltraScale+.
     pace : int
-        Cycles in which an engine takes a tap of 8 pixels: 1, or 2 with half the multipliers.
+        Cycles in which an engine takes a tap of a word: 1, or 2 with half the multipliers.
     port : int
         Bits of the memory port: 64 or 512, not fewer than ``wire``.
     prefetch : int
@@ -83,6 +86,7 @@ class CardConfig:
     contexts: int = 4
     turns: int | None = None
     lines: int = 2
+    pixels: int = 8
     max_width: int = 4096
     max_side: int = 8192
     max_taps: int = 128
@@ -107,7 +111,7 @@ class CardConfig:
     remote: bool = False
 
     def __post_init__(self):
-        for name, most in (("contexts", 16), ("lines", 2), ("engines", 2), ("recipes", 256),
+        for name, most in (("contexts", 16), ("lines", 4), ("engines", 2), ("recipes", 256),
                            ("image_lanes", 16), ("max_ngram", 8)):
             value = getattr(self, name)
             if not isinstance(value, int) or not 1 <= value <= most:
@@ -115,6 +119,10 @@ class CardConfig:
                 raise ValueError(f"{text} must be within range(1, {most + 1}), not {value!r}")
         if not isinstance(self.prefetch, int) or self.prefetch < 8:
             raise ValueError(f"Prefetch must be at least 8, not {self.prefetch!r}")
+        if self.pixels not in (8, 16):
+            raise ValueError(f"Pixels must be 8 or 16, not {self.pixels!r}")
+        if self.lines not in (1, 2, self.pixels // 4):
+            raise ValueError(f"Lines must be 1 or 2, or 4 with 16 pixels, not {self.lines!r}")
         if self.text_lanes not in range(17):
             raise ValueError(f"Text lanes must be within range(17), not {self.text_lanes!r}")
         if self.wire not in (0, 64, 512):
@@ -150,7 +158,7 @@ class CardConfig:
         """Parameters of the resizer, as keywords."""
         return {name: getattr(self, name) for name in (
             "max_width", "max_side", "max_taps", "source_rows", "intermediate_bits",
-            "output_bits", "engines", "multiplier", "pace")}
+            "output_bits", "engines", "multiplier", "pace", "pixels")}
 
 
 #: Cards by name. Those named as boards have the lanes that these have, to be simulated.
@@ -162,6 +170,7 @@ CONFIGS = {
     "nic": CardConfig(wire=512, gated=True),
     **{f"sim{lanes}": CardConfig(image_lanes=lanes, text_lanes=0, gated=True)
        for lanes in (2, 4)},
+    "wide": CardConfig(pixels=16, lines=4, source_rows=32, text_lanes=0, gated=True),
     "kv260": CardConfig(contexts=2, lines=1, max_width=1024, max_side=2048, max_taps=64,
                         source_rows=16, intermediate_bits=11, output_bits=9, recipes=4,
                         text_lanes=0, gated=True),

@@ -85,12 +85,12 @@ class ImageLane(wiring.Component):
         m = Module()
         n = self.config.contexts
         m.submodules.decoder = decoder = Decoder(
-            n, self.config.max_width, self.config.lines, self.config.turns)
-        m.submodules.raw = raw = RawSource(n)
+            n, self.config.max_width, self.config.lines, self.config.turns, self.config.pixels)
+        m.submodules.raw = raw = RawSource(n, self.config.pixels)
         m.submodules.resize = resize = Resize(n, **self.config.resize)
         m.submodules.plan = plan = Plan(resize.geometry)
-        m.submodules.tables = tables = Tables(n, self.config.recipes)
-        m.submodules.packer = packer = RowPacker(n, self.config.port)
+        m.submodules.tables = tables = Tables(n, self.config.recipes, self.config.pixels)
+        m.submodules.packer = packer = RowPacker(n, self.config.port, tables.size)
 
         self._jobs = [Signal(ImageJob(self.config), name=f"job_{c}") for c in range(n)]
         # Of each context: there is a job; it is given as pixels; its size is with the planner; it
@@ -161,7 +161,7 @@ class ImageLane(wiring.Component):
             with m.If(self._accepted(c)):
                 m.d.sync += [cut.eq(0), fed.eq(0), self._drained[c].eq(0)]
 
-        word = Signal(PixelWord(self.config.contexts))
+        word = Signal(PixelWord(self.config.contexts, self.config.pixels))
         valid, turn = Signal(), Signal()
         # A word that waits may be of a context whose job has ended: nothing begins there yet.
         self._occupied = Signal(self.config.contexts)

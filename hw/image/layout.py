@@ -3,7 +3,7 @@
 
 from amaranth import *
 from amaranth.lib import data
-from amaranth.utils import ceil_log2
+from amaranth.utils import ceil_log2, exact_log2
 
 from ..stream.layout import PIXELS
 from .tile_buffer import TileBuffer
@@ -56,12 +56,12 @@ Recipe = data.StructLayout({
 })
 
 
-def PlaneWord(contexts):
+def PlaneWord(contexts, pixels=PIXELS):
     """A ``PixelWord`` of which the consumer is to use channel ``plane``, or all in plane 0."""
     return data.StructLayout({
         "context": range(contexts),
         "plane": 2,
-        "pixels": data.ArrayLayout(data.ArrayLayout(8, 3), PIXELS),
+        "pixels": data.ArrayLayout(data.ArrayLayout(8, 3), pixels),
         "row_last": 1,
         "last": 1,
     })
@@ -92,19 +92,23 @@ class Geometry:
         Bits of the wider operand of the part's multipliers, which are signed: at least 18. One that
         does not hold a coefficient is given half of it.
     pace : int
-        Cycles of a tap of 8 pixels: 1, or 2 with half as many multipliers.
+        Cycles of a tap of a word: 1, or 2 with half as many multipliers.
+    pixels : int
+        Pixels of a word: 8, or 16 for twice the speed.
     """
 
     def __init__(self, contexts, *, max_side=4096, max_taps=64, max_width=2048, source_rows=16,
                  intermediate_bits=12, output_bits=11, transit=64, engines=2,
-                 multiplier=27, pace=1):
+                 multiplier=27, pace=1, pixels=PIXELS):
         if engines not in (1, 2):
             raise ValueError(f"Engines must be 1 or 2, not {engines!r}")
         if pace not in (1, 2):
             raise ValueError(f"Pace must be 1 or 2, not {pace!r}")
+        if pixels not in (8, 16):
+            raise ValueError(f"Pixels must be 8 or 16, not {pixels!r}")
         for name, value, least in (
-                ("Contexts", contexts, 1), ("Max side", max_side, 8), ("Max taps", max_taps, 4),
-                ("Max width", max_width, 8), ("Source rows", source_rows, 8),
+                ("Contexts", contexts, 1), ("Max side", max_side, pixels), ("Max taps", max_taps, 4),
+                ("Max width", max_width, pixels), ("Source rows", source_rows, pixels),
                 ("Intermediate bits", intermediate_bits, 3), ("Output bits", output_bits, 3),
                 ("Transit", transit, 0), ("Multiplier", multiplier, 18)):
             if not isinstance(value, int) or value < least:
@@ -113,6 +117,9 @@ class Geometry:
             raise ValueError(f"Max width must be at most the max side, not {max_width!r}")
         self.contexts = contexts
         self.engines, self.multiplier, self.pace = engines, multiplier, pace
+        self.pixels = pixels
+        #: log2 of that: bits of a pixel's place in its word.
+        self.column = exact_log2(pixels)
         #: Groups of contexts, that of ``c`` is ``c % groups``; see :class:`.resize.Resize`.
         self.groups = min(contexts, engines)
         #: Cycles from asking a tile buffer of some group to its pixels.
@@ -125,13 +132,13 @@ class Geometry:
         self.output_bits = output_bits
         self.transit = transit
 
-        self.source_bits = ceil_log2(-(-max_width // PIXELS)) + ceil_log2(source_rows)
+        self.source_bits = ceil_log2(-(-max_width // pixels)) + ceil_log2(source_rows)
         #: A side, or the index of a row or column.
         self.side = len(Const(max_side))
         #: A row number up to a group behind the image; all ones: behind every image.
-        self.line = len(Const(max_side + PIXELS))
+        self.line = len(Const(max_side + pixels))
         #: Index of a word in a row.
-        self.word = max(self.side - 3, 1)
+        self.word = max(self.side - self.column, 1)
         #: Distance from the centre of a window, see :func:`.model.window`.
         self.t = self.side + 4
         #: Bits that say whether a resize is :func:`coarse`: without long sides none is.
@@ -145,7 +152,7 @@ class Geometry:
             "x": self.side, "t": signed(self.t), "count": self.side, "repeat": self.word,
         })
         #: What a pass does with an image. Vertical: outputs of words ``word`` to ``word + words``.
-        #: Horizontal: rows ``first`` (a multiple of 8) to ``end``.
+        #: Horizontal: rows ``first`` (a multiple of ``pixels``) to ``end``.
         self.pass_ = data.StructLayout({
             "vertical": 1, "size_in": self.side, "size_out": self.side, "bicubic": 1,
             "x": self.side, "t": signed(self.t), "count": self.side,
@@ -165,8 +172,8 @@ class Geometry:
             "context": range(contexts), "vertical": 1, "line": self.line, "word": self.word,
             "words": self.word, "release": self.line, "done": self.line,
         })
-        #: Address of a word of 8 pixels. Vertical: rows from ``y`` (a multiple of 8) of column
-        #: ``x``; else columns from ``x`` (a multiple of 8) of row ``y``.
+        #: Address of a word. Vertical: rows from ``y`` (a multiple of ``pixels``) of column ``x``;
+        #: else columns from ``x`` (a multiple of ``pixels``) of row ``y``.
         self.place = data.StructLayout({
             "context": range(contexts), "vertical": 1, "y": self.line, "x": self.side,
             "shift": self.shift,
@@ -183,7 +190,7 @@ class Geometry:
             return self
         return Geometry(2 * self.contexts, **{name: getattr(self, name) for name in (
             "max_side", "max_taps", "max_width", "source_rows", "intermediate_bits",
-            "output_bits", "transit", "multiplier", "pace")})
+            "output_bits", "transit", "multiplier", "pace", "pixels")})
 
     def rows(self, bits, shift):
         """Rows of ``2 ** shift`` words that a memory of ``2 ** bits`` words holds, as far as lines

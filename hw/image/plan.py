@@ -246,7 +246,8 @@ class Plan(wiring.Component):
         bits = g.source_bits, g.intermediate_bits, g.output_bits
         with m.State("Memory"):
             m.d.sync += [
-                words_in.eq((self._input[1] + 7) >> 3), words_out.eq((self._crop[1] + 7) >> 3),
+                words_in.eq((self._input[1] + (g.pixels - 1)) >> g.column),
+                words_out.eq((self._crop[1] + (g.pixels - 1)) >> g.column),
                 plan.repeat.eq(Mux(self._recipe.planar, 3, 1)),
             ]
             m.next = "Shifts"
@@ -263,12 +264,12 @@ class Plan(wiring.Component):
             transit = [(2 * g.transit) >> shift for shift in (shifts[0], shifts[2])]
             m.d.sync += [
                 *(r.eq(g.rows(b, s)) for r, b, s in zip(rows, bits, shifts)),
-                # A unit's rows, and what Resize keeps free for the producer. A group may begin 7
-                # rows above the window that waits for it.
-                needs[0].eq(Mux(self._first, vertical.taps, 8) + 2 + transit[0]),
-                needs[1].eq(Mux(self._first, 8, vertical.taps + 7)),
-                needs[2].eq(Mux(self._first, 8, 1)),
-                crop_words.eq((horizontal.last >> 3) - (horizontal.x >> 3) + 1),
+                # A unit's rows, and what Resize keeps free for the producer. All rows of a group
+                # but one may lie above the window that waits for it.
+                needs[0].eq(Mux(self._first, vertical.taps, g.pixels) + 2 + transit[0]),
+                needs[1].eq(Mux(self._first, g.pixels, vertical.taps + (g.pixels - 1))),
+                needs[2].eq(Mux(self._first, g.pixels, 1)),
+                crop_words.eq((horizontal.last >> g.column) - (horizontal.x >> g.column) + 1),
             ]
             with m.If(plan.bypass):
                 m.d.sync += [n.eq(0) for n in needs[:2]]
@@ -291,9 +292,11 @@ class Plan(wiring.Component):
 
     def _fill(self, m, crop_words, words_out):
         """The plan, from the axes."""
+        g = self.geometry
         vertical, horizontal = self._axes
         plan = self.o.p
         first = self._first
+        group = Cat(C(0, g.column), vertical.x[g.column:])
         for number, pass_ in enumerate((plan.passes[0], plan.passes[1])):
             down = first if number == 0 else ~first
             m.d.sync += [
@@ -302,12 +305,11 @@ class Plan(wiring.Component):
                     ("size_in", self._input), ("size_out", self._size), ("count", self._crop),
                     ("x", (vertical.x, horizontal.x)), ("t", (vertical.t, horizontal.t)))),
                 # Vertical first: columns that the horizontal pass needs; rows the other way round.
-                pass_.word.eq(horizontal.x >> 3 if number == 0 else 0),
+                pass_.word.eq(horizontal.x >> g.column if number == 0 else 0),
                 pass_.words.eq(crop_words if number == 0 else words_out),
-                pass_.first.eq(Cat(C(0, 3), vertical.x[3:]) if number == 0 else 0),
+                pass_.first.eq(group if number == 0 else 0),
                 pass_.end.eq(vertical.last + 1 if number == 0 else self._crop[0]),
             ]
-        group = Cat(C(0, 3), vertical.x[3:])
         m.d.sync += [
             plan.source_first.eq(Mux(first, vertical.x, group)),
             plan.between_first.eq(Mux(first, 0, vertical.x)),

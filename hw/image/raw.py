@@ -14,11 +14,13 @@ __all__ = ["RawSource"]
 class RawSource(wiring.Component):
     """Rows of RGB pixels, each padded to a multiple of 8 pixels, from payloads.
 
-    Takes 3 payload words a pixel word, so 1 pixel word per 3 cycles. Contexts take turns by row.
+    Takes 3 payload words for 8 pixels, one a cycle. Contexts take turns by row.
 
     Parameters
     ----------
     contexts : int
+    pixels : int
+        Of a pixel word: 8 or 16.
 
     Members
     -------
@@ -27,18 +29,19 @@ class RawSource(wiring.Component):
         Strobe: an image of that size begins. Each for a context.
     grant : :py:`In(contexts)`
         The consumer has room for a row.
-    o : :py:`Out(stream.Signature(PixelWord(contexts)))`
+    o : :py:`Out(stream.Signature(PixelWord(contexts, pixels)))`
     done, short : :py:`Out(contexts)`
         The payload is over, and what it held has been transferred; it did not have the length of
         the image. Until the next ``start``.
     """
 
-    def __init__(self, contexts):
+    def __init__(self, contexts, pixels=PIXELS):
         self.contexts = n = contexts
+        self.pixels = pixels
         super().__init__({
             "i": In(stream.Signature(PayloadWord)).array(n),
             "start": In(n), "width": In(16).array(n), "height": In(16).array(n),
-            "grant": In(n), "o": Out(stream.Signature(PixelWord(n))),
+            "grant": In(n), "o": Out(stream.Signature(PixelWord(n, pixels))),
             "done": Out(n), "short": Out(n),
         })
 
@@ -48,10 +51,20 @@ class RawSource(wiring.Component):
         active, ended = Signal(n), Signal(n)
         rows = Array(Signal(16, name=f"rows_{c}") for c in range(n))  # to come
         context, turn = Signal(range(n)), Signal(range(n))
-        column, words, phase = Signal(13), Signal(14), Signal(range(3))
-        held = Signal(128)
+        most = 3 * self.pixels // 8
+        column, words, phase = Signal(13), Signal(14), Signal(range(most))
+        held = Signal(64 * (most - 1))
         word = Signal(PayloadWord)
         valid, take, over, final = Signal(), Signal(), Signal(), Signal()
+        # A pixel word is complete, or not; half of it.
+        complete, going, half = phase == most - 1, phase != most - 1, C(0, 1)
+        pixels = Cat(held, word.data)
+        if self.pixels == 16:
+            # A row may end after the first half of a word.
+            half = (phase == 2) & ~final
+            complete = complete | ((phase == 2) & final)
+            going = ~complete
+            pixels = Mux(phase == 2, pixels[-3 * 64:], pixels)
         emitted = Signal()
         m.d.comb += [
             over.eq(ended.bit_select(context, 1)),
@@ -79,7 +92,7 @@ class RawSource(wiring.Component):
             with m.State("Choose"):
                 m.d.sync += [
                     context.eq(turn), column.eq(0), phase.eq(0),
-                    words.eq((Array(self.width)[turn] + PIXELS - 1) >> 3),
+                    words.eq((Array(self.width)[turn] + 8 - 1) >> 3),
                 ]
                 with m.If(active.bit_select(turn, 1)):
                     with m.If(ended.bit_select(turn, 1) | (Array(rows)[turn] == 0)):
@@ -88,18 +101,18 @@ class RawSource(wiring.Component):
                         m.next = "Row"
             with m.State("Row"):
                 # A row that was begun is sent to its end, whatever is in it.
-                m.d.comb += take.eq(~over & ((phase != 2) | emitted))
-                with m.If((valid | over) & ((phase != 2) | emitted)):
+                m.d.comb += take.eq(~over & (going | emitted))
+                with m.If((valid | over) & (going | emitted)):
                     m.d.sync += [
                         held.eq(Cat(held[64:], word.data)),
-                        phase.eq(Mux(phase == 2, 0, phase + 1)),
+                        phase.eq(Mux(complete, 0, phase + 1)),
                     ]
                     with m.If(over):
                         m.d.sync += self.short.bit_select(context, 1).eq(1)
-                    with m.If(phase == 2):
+                    with m.If(complete):
                         m.d.sync += [
                             self.o.valid.eq(1), self.o.p.context.eq(context),
-                            self.o.p.pixels.eq(Cat(held, word.data)),
+                            self.o.p.pixels.eq(pixels),
                             self.o.p.row_last.eq(final),
                             self.o.p.last.eq(final & (rows[context] == 1)),
                             column.eq(column + 1),
@@ -107,6 +120,9 @@ class RawSource(wiring.Component):
                         with m.If(final):
                             m.d.sync += rows[context].eq(rows[context] - 1)
                             m.next = "Choose"
+                    if self.pixels == 16:
+                        with m.Elif(half):
+                            m.d.sync += column.eq(column + 1)
             with m.State("Drain"):
                 with m.If(over):
                     with m.If(~self.o.valid):

@@ -33,7 +33,7 @@ class RowReader(wiring.Component):
         Rows below it are not needed any more.
     read, read_valid, read_data
         To the buffer.
-    o : :py:`Out(stream.Signature(PlaneWord(contexts)))`
+    o : :py:`Out(stream.Signature(PlaneWord(contexts, pixels)))`
         Words of rows; ``plane`` counts the repetitions.
     busy : :py:`Out(contexts)`
         Words of the image are under way.
@@ -49,14 +49,14 @@ class RowReader(wiring.Component):
             "words": In(g.word).array(n), "lines": In(g.line).array(n),
             "shift": In(g.shift).array(n), "repeat": In(2).array(n), "clear": In(n),
             "written": In(g.line).array(n), "released": Out(g.line).array(n),
-            "read": Out(g.place), "read_valid": Out(1), "read_data": In(24 * 8),
-            "o": Out(stream.Signature(PlaneWord(n))), "busy": Out(n),
+            "read": Out(g.place), "read_valid": Out(1), "read_data": In(24 * g.pixels),
+            "o": Out(stream.Signature(PlaneWord(n, g.pixels))), "busy": Out(n),
         })
 
     def elaborate(self, platform):
         m = Module()
         n = self.geometry.contexts
-        word = PlaneWord(n)
+        word = PlaneWord(n, self.geometry.pixels)
         m.submodules.queue = queue = fifo.SyncFIFOBuffered(width=word.size, depth=self.DEPTH)
         issue, pop = Signal(), Signal()
         tag = Signal(word)
@@ -138,7 +138,7 @@ class RowReader(wiring.Component):
         ]
         m.d.sync += [
             self.read_valid.eq(issue), self.read.context.eq(context), self.read.y.eq(line),
-            self.read.x.eq(Cat(C(0, 3), word)), self.read.shift.eq(shift),
+            self.read.x.eq(Cat(C(0, g.column), word)), self.read.shift.eq(shift),
         ]
         with m.If(issue):
             m.d.sync += word.eq(word + 1)

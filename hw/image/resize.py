@@ -22,7 +22,7 @@ class Resize(wiring.Component):
     -> ``o``. Only rows and columns that the crop needs are computed. An image that keeps its size
     goes from ``i`` to the output rows directly (``bypass`` of its plan).
 
-    There are two engines, each of which takes 1 tap of 8 pixels every ``pace`` cycles. Passes over
+    There are two engines, each of which takes 1 tap of a word every ``pace`` cycles. Passes over
     rows are most of the work, so contexts form two groups: for one of them the first engine does
     the first pass and the second the second, for the other one it is the other way round. A single
     engine takes units of both passes in turns. An output row leaves at 1 word a cycle. Memory is a
@@ -33,7 +33,7 @@ class Resize(wiring.Component):
     contexts : int
         Images in flight.
     max_width, source_rows, max_side, max_taps, intermediate_bits, output_bits, transit : int
-    engines, multiplier, pace : int
+    engines, multiplier, pace, pixels : int
         See :class:`.layout.Geometry`.
 
     Members
@@ -44,10 +44,10 @@ class Resize(wiring.Component):
     room : :py:`Out(contexts)`
         The producer may start a row of that context. From then on it must send the whole row in
         the end, and may have ``transit`` words on the way of rows begun.
-    i : :py:`In(stream.Signature(PixelWord(contexts)))`
+    i : :py:`In(stream.Signature(PixelWord(contexts, pixels)))`
         Rows of images. Words of idle contexts are dropped. ``i.ready`` is combinational from
         registers and ``i.valid``.
-    o : :py:`Out(stream.Signature(PlaneWord(contexts)))`
+    o : :py:`Out(stream.Signature(PlaneWord(contexts, pixels)))`
         Rows of results. After ``last`` the context is idle, if the last input word has come too.
     tie : :py:`Out(contexts)`
         Pillow might round a coefficient of this image otherwise: do not use the result. Final when
@@ -70,8 +70,8 @@ class Resize(wiring.Component):
         super().__init__({
             "i_plan": In(stream.Signature(g.plan)),
             "room": Out(contexts),
-            "i": In(stream.Signature(PixelWord(contexts))),
-            "o": Out(stream.Signature(PlaneWord(contexts))),
+            "i": In(stream.Signature(PixelWord(contexts, g.pixels))),
+            "o": Out(stream.Signature(PlaneWord(contexts, g.pixels))),
             "tie": Out(contexts), "idle": Out(contexts),
             "i_abort": In(stream.Signature(range(contexts))),
         })
@@ -142,7 +142,7 @@ class Resize(wiring.Component):
         """Write pixel words to the source rows or, around the passes, to the output rows."""
         g = self.geometry
         n = self.contexts
-        word = Signal(PixelWord(n))
+        word = Signal(PixelWord(n, g.pixels))
         valid, wanted, bypass, taken = Signal(), Signal(), Signal(), Signal()
         columns = Array(Signal(g.word, name=f"column_{c}") for c in range(n))
         flags = Array(Cat(plan.bypass, self._active[c] & ~self._clear[c] & ~self._input_over[c])
@@ -163,7 +163,7 @@ class Resize(wiring.Component):
             for group, buffer in enumerate(self._buffers[number]):
                 m.d.comb += [
                     buffer.write.context.eq(self._seat(word.context)),
-                    buffer.write.x.eq(Cat(C(0, 3), columns[word.context])),
+                    buffer.write.x.eq(Cat(C(0, g.column), columns[word.context])),
                     buffer.write.y.eq(Array(self._written[number])[word.context]),
                     buffer.write.shift.eq(
                         Array(plan[shifts] for plan in self._plans)[word.context]),

@@ -5,7 +5,6 @@ from amaranth import *
 from amaranth.lib import data, fifo, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..stream.layout import PIXELS
 from .coefficients import Coefficients
 from .layout import PRECISION
 from .units import Units
@@ -17,9 +16,10 @@ __all__ = ["Pass"]
 class Pass(wiring.Component):
     """Resizes rows or columns of several images, between two tile buffers.
 
-    One coefficient after the other meets 8 pixels of 3 channels: in the vertical direction 8
-    neighbours of a row, in the horizontal one 8 neighbours of a column. Each of the 24 sums begins
-    at one half, is shifted down and clipped to 0 to 255: Pillow's integer arithmetic.
+    One coefficient after the other meets a word of pixels of 3 channels: in the vertical direction
+    neighbours of a row, in the horizontal one neighbours of a column. Each of the sums, one for a
+    channel of a pixel, begins at one half, is shifted down and clipped to 0 to 255: Pillow's
+    integer arithmetic.
 
     Units of work (see :class:`.units.Units`) are taken from the images in turns, only when they can
     run to their end; up to :attr:`QUEUE` are under way, so there is no gap between them. Throughput
@@ -56,7 +56,7 @@ class Pass(wiring.Component):
     def __init__(self, geometry):
         self.geometry = g = geometry
         n = g.contexts
-        word = data.ArrayLayout(24, PIXELS)
+        word = data.ArrayLayout(24, g.pixels)
         super().__init__({
             "config": In(g.pass_).array(n), "start": In(n), "clear": In(n),
             "written": In(g.line).array(n), "released": In(g.line).array(n),
@@ -124,7 +124,8 @@ class Pass(wiring.Component):
         offset = Signal(self.geometry.side, name=f"{name}_offset")
         with m.If(advance):
             m.d.sync += offset.eq(Mux(end, 0, offset + 1))
-        return offset, Cat(C(0, 3), (unit.word + offset)[:self.geometry.word])
+        return offset, Cat(C(0, self.geometry.column),
+                           (unit.word + offset)[:self.geometry.word])
 
     def _read(self, m, coefficients, queue):
         """Fetch the pixels of every tap; return the tap, delayed until they are there."""
@@ -154,9 +155,9 @@ class Pass(wiring.Component):
         return delayed
 
     def _accumulate(self, m, item):
-        """The multipliers and the 24 sums; return strobes: an output, the last one of its unit."""
+        """The multipliers and the sums; return strobes: an output, the last one of its unit."""
         pace = self.geometry.pace
-        size = 3 * PIXELS // pace       # sums that grow in a cycle
+        size = 3 * self.geometry.pixels // pace       # sums that grow in a cycle
         k, tag, samples = self._share(m, item, size)
         parts, product_tag = (Signal(tag.shape(), name=name)
                               for name in ("parts_tag", "product_tag"))
@@ -168,7 +169,7 @@ class Pass(wiring.Component):
             ended.eq(complete[-1]), end_out.eq(complete_end),
         ]
         # Sums need no reset, they begin with `first`.
-        results = Signal(24 * PIXELS, reset_less=True)
+        results = Signal(24 * self.geometry.pixels, reset_less=True)
         m.d.comb += self.write_data.eq(results)
         for lane in range(size):
             product = Signal(signed(PRECISION + 11), name=f"product_{lane}", reset_less=True)

@@ -1,22 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows of pixels that can be written and read by row or by column, eight pixels at a time."""
+"""Rows of pixels that can be written and read by row or by column, a word at a time."""
 
 from amaranth import *
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
-
-from ..stream.layout import PIXELS
 
 
 __all__ = ["TileBuffer"]
 
 
 class TileBuffer(wiring.Component):
-    """Ring of rows for each context of a group, in eight banks.
+    """Ring of rows for each context of a group, in as many banks as a word has pixels.
 
-    Pixel ``(y, x)`` lies in bank ``(x + y) % 8``, so that 8 neighbours in a row and 8 neighbours
-    in a column are in different banks, at address ``((y << shift) + x // 8) % 2 ** bits`` of its
-    context. The ring thus holds ``2 ** (bits - shift)`` rows of up to ``2 ** shift`` words.
+    With ``n`` of them, pixel ``(y, x)`` lies in bank ``(x + y) % n``, so that ``n`` neighbours in a
+    row and ``n`` neighbours in a column are in different banks, at address
+    ``((y << shift) + x // n) % 2 ** bits`` of its context. The ring thus holds
+    ``2 ** (bits - shift)`` rows of up to ``2 ** shift`` words.
 
     A word is written 3 cycles after ``write_valid`` and read 3 cycles after ``read``; pixels come
     :attr:`LATENCY` cycles after ``read``. One write and one read every cycle.
@@ -32,12 +31,12 @@ class TileBuffer(wiring.Component):
     -------
     write : :py:`In(geometry.place)`
         Where ``write_data`` goes, if ``write_valid``.
-    write_data : :py:`In(ArrayLayout(24, 8))`
+    write_data : :py:`In(ArrayLayout(24, pixels))`
     write_valid : :py:`In(1)`
     read : :py:`In(geometry.place)`
         What to read, if ``read_valid``.
     read_valid : :py:`In(1)`
-    read_data : :py:`Out(ArrayLayout(24, 8))`
+    read_data : :py:`Out(ArrayLayout(24, pixels))`
     """
 
     #: Cycles from ``read`` to ``read_data``.
@@ -47,7 +46,7 @@ class TileBuffer(wiring.Component):
         self.geometry = geometry
         self.bits = bits
         self.depth = -(-geometry.contexts // geometry.groups) << bits
-        word = data.ArrayLayout(24, PIXELS)
+        word = data.ArrayLayout(24, geometry.pixels)
         super().__init__({
             "write": In(geometry.place), "write_data": In(word), "write_valid": In(1),
             "read": In(geometry.place), "read_valid": In(1), "read_data": Out(word),
@@ -55,25 +54,25 @@ class TileBuffer(wiring.Component):
 
     def _addresses(self, m, place, name):
         """Addresses of all banks 2 cycles after ``place``, and the rotation 1 cycle after it."""
-        bits = self.bits
+        bits, low = self.bits, self.geometry.column
         base = Signal(bits, name=f"{name}_base")
         column = Signal(self.geometry.word, name=f"{name}_column")
         shift = Signal.like(place.shift, name=f"{name}_shift")
         context = Signal.like(place.context, name=f"{name}_context")
-        rotation = Signal(3, name=f"{name}_rotation")
+        rotation = Signal(low, name=f"{name}_rotation")
         m.d.sync += [
-            base.eq(Cat(C(0, 3), place.y[3:]) << place.shift),
-            column.eq(place.x[3:]),
+            base.eq(Cat(C(0, low), place.y[low:]) << place.shift),
+            column.eq(place.x[low:]),
             shift.eq(place.shift),
             context.eq(place.context >> (self.geometry.groups - 1)),
-            rotation.eq(Mux(place.vertical, place.x[:3], place.y[:3])),
+            rotation.eq(Mux(place.vertical, place.x[:low], place.y[:low])),
         ]
         addresses = []
-        for bank in range(PIXELS):
-            line = Signal(3, name=f"{name}_line_{bank}")
+        for bank in range(self.geometry.pixels):
+            line = Signal(low, name=f"{name}_line_{bank}")
             address = Signal(range(self.depth), name=f"{name}_{bank}")
             m.d.sync += [
-                line.eq(Mux(place.vertical, bank - place.x[:3], place.y[:3])),
+                line.eq(Mux(place.vertical, bank - place.x[:low], place.y[:low])),
                 # The parts have no bits in common.
                 address.eq(Cat((base | (line << shift) | column)[:bits], context)),
             ]
@@ -100,7 +99,7 @@ class TileBuffer(wiring.Component):
         reads = Signal(self.LATENCY - 1)
         m.d.sync += reads.eq(Cat(self.read_valid, reads))
 
-        for bank in range(PIXELS):
+        for bank in range(self.geometry.pixels):
             # Rows that are read are complete.
             mem = memory.Memory(shape=24, depth=self.depth, init=[], attrs={"no_rw_check": 1})
             m.submodules[f"bank_{bank}"] = mem
@@ -120,13 +119,13 @@ class TileBuffer(wiring.Component):
         # The rotation runs along with the words: one cycle behind `read` already.
         rotations = [read_rotation]
         for stage in range(3):
-            rotation = Signal(3, name=f"rotation_{stage}")
+            rotation = Signal.like(read_rotation, name=f"rotation_{stage}")
             m.d.sync += rotation.eq(rotations[-1])
             rotations.append(rotation)
         rest = Signal(2)
         m.d.sync += rest.eq(rotations[-1][:2])
         with m.If(reads[3]):
-            m.d.sync += coarse.eq(_rotate_left(fetched, Cat(C(0, 2), rotations[-1][2])))
+            m.d.sync += coarse.eq(_rotate_left(fetched, Cat(C(0, 2), rotations[-1][2:])))
         with m.If(reads[4]):
             m.d.sync += fine.eq(_rotate_left(coarse, rest))
         m.d.comb += self.read_data.eq(fine)

@@ -5,8 +5,6 @@ from amaranth import *
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..stream.layout import PIXELS
-
 
 __all__ = ["Units"]
 
@@ -16,7 +14,7 @@ class Units(wiring.Component):
 
     A unit of the vertical pass is one output row: it needs the source rows under its window and
     room for a row. Behind it, the rows before the next window are free. A unit of the horizontal
-    pass is a group of 8 rows, which it needs and needs room for.
+    pass is a group of ``pixels`` rows, which it needs and needs room for.
 
     The window of the next unit is walked tap by tap (see :class:`.taps.Taps`) before the unit is
     offered, so a vertical unit costs about one and a half windows of cycles here, which the engine
@@ -69,13 +67,13 @@ class Units(wiring.Component):
         support = Signal(signed(g.t))
         step_in, step_out = Signal(g.side + 1), Signal(g.side + 1)
         last_t = Signal(signed(g.t))
-        group = Signal(range(PIXELS + 1))
+        group = Signal(range(g.pixels + 1))
         m.d.sync += [
             larger.eq(Mux(config.size_in > config.size_out, config.size_in, config.size_out)),
             support.eq(Mux(config.bicubic, larger << 2, larger << 1)),
             step_in.eq(config.size_in << 1), step_out.eq(config.size_out << 1),
             last_t.eq(support - step_out),
-            group.eq(Mux(config.vertical, 1, PIXELS)),
+            group.eq(Mux(config.vertical, 1, g.pixels)),
             source_ready.eq(self.written >= needed),
             room.eq(started + group - self.released <= self.rows),
         ]

@@ -13,7 +13,7 @@ __all__ = ["Upsampler", "ColorTransform"]
 
 
 class Upsampler(wiring.Component):
-    """libjpeg's "fancy" (triangle) upsampling, eight pixels a cycle, latency 2.
+    """libjpeg's "fancy" (triangle) upsampling, a pixel word a cycle, latency 2.
 
     A chroma sample ``t`` at four times its scale is ``3 near + far`` of two rows where the height
     is halved, else ``4 near``; an output is ``(3 t + u + bias) >> 4``, where ``u`` is the
@@ -24,26 +24,28 @@ class Upsampler(wiring.Component):
     -------
     i, i_valid, luma, blue, red
         Samples and what to do with them, see :func:`Step`.
-    o, o_valid : :py:`Out(ArrayLayout(ArrayLayout(8, 3), 8))`
-        Luma and chroma of eight pixels; ``o_step`` is theirs.
+    o, o_valid : :py:`Out(ArrayLayout(ArrayLayout(8, 3), pixels))`
+        Luma and chroma of a pixel word; ``o_step`` is theirs.
     """
 
-    def __init__(self, contexts):
+    def __init__(self, contexts, pixels=PIXELS):
         self.contexts = contexts
+        self.pixels = pixels
         super().__init__({
             "i": In(Step(contexts)), "i_valid": In(1),
-            "luma": In(64), "blue": In(64).array(2), "red": In(64).array(2),
-            "o": Out(data.ArrayLayout(data.ArrayLayout(8, 3), PIXELS)), "o_valid": Out(1),
+            "luma": In(8 * pixels),
+            "blue": In(8 * pixels).array(2), "red": In(8 * pixels).array(2),
+            "o": Out(data.ArrayLayout(data.ArrayLayout(8, 3), pixels)), "o_valid": Out(1),
             "o_step": Out(Step(contexts)),
         })
 
     def elaborate(self, platform):
         m = Module()
 
-        step, valid, luma = Signal(Step(self.contexts)), Signal(), Signal(64)
+        step, valid, luma = Signal(Step(self.contexts)), Signal(), Signal(8 * self.pixels)
         m.d.sync += [step.eq(self.i), valid.eq(self.i_valid & self.i.luma), luma.eq(self.luma)]
         m.d.sync += [self.o_step.eq(step), self.o_valid.eq(valid)]
-        for n in range(PIXELS):
+        for n in range(self.pixels):
             m.d.sync += self.o[n][0].eq(luma.word_select(n, 8))
 
         bias = Signal(4), Signal(4)   # of even and odd columns
@@ -56,11 +58,11 @@ class Upsampler(wiring.Component):
                 m.d.comb += [b.eq(Mux(step.odd_row, 8, 4)) for b in bias]
 
         for channel, banks in ((1, self.blue), (2, self.red)):
-            blended = Signal(data.ArrayLayout(10, 8), name=f"blended_{channel}")
+            blended = Signal(data.ArrayLayout(10, self.pixels), name=f"blended_{channel}")
             following, present = (Signal(blended.shape(), name=f"{name}_{channel}",
                                          reset_less=True) for name in ("following", "present"))
             previous = Signal(10, name=f"previous_{channel}", reset_less=True)
-            for n in range(8):
+            for n in range(self.pixels):
                 even, odd = (bank.word_select(n, 8) for bank in banks)
                 near, far = Mux(self.i.near, odd, even), Mux(self.i.near, even, odd)
                 blend = self.i.v2 & self.i.blend & self.i.fancy
@@ -70,12 +72,12 @@ class Upsampler(wiring.Component):
                 m.d.sync += [
                     following.eq(blended), present.eq(following), previous.eq(present[7])]
 
-            for n in range(PIXELS):
+            for n in range(self.pixels):
                 t, u = Signal(10, name=f"t_{channel}_{n}"), Signal(10, name=f"u_{channel}_{n}")
                 total = Signal(13, name=f"total_{channel}_{n}")
                 with m.If(~step.h2):
                     m.d.comb += [t.eq(present[n]), u.eq(present[n])]
-                for odd_word in range(2):
+                for odd_word in range(16 // self.pixels):
                     column = 4 * odd_word + n // 2
                     if n % 2:
                         neighbour = present[column + 1] if column < 7 else following[0]
@@ -94,7 +96,7 @@ class Upsampler(wiring.Component):
 
 
 class ColorTransform(wiring.Component):
-    """YCbCr to RGB as libjpeg's ``jdcolor.c``, eight pixels a cycle, latency 3.
+    """YCbCr to RGB as libjpeg's ``jdcolor.c``, a pixel word a cycle, latency 3.
 
     ``R = y + ((91881 cr + 32768) >> 16)``, ``G = y + ((-22554 cb - 46802 cr + 32768) >> 16)``,
     ``B = y + ((116130 cb + 32768) >> 16)`` with ``cb`` and ``cr`` less 128, clamped to 8 bits.
@@ -103,16 +105,17 @@ class ColorTransform(wiring.Component):
     Members
     -------
     i, i_valid, i_step
-        Luma and chroma of eight pixels.
-    o, o_valid : :py:`Out(PixelWord(contexts))`
+        Luma and chroma of a pixel word.
+    o, o_valid : :py:`Out(PixelWord(contexts, pixels))`
     """
 
-    def __init__(self, contexts):
+    def __init__(self, contexts, pixels=PIXELS):
         self.contexts = contexts
+        self.pixels = pixels
         super().__init__({
-            "i": In(data.ArrayLayout(data.ArrayLayout(8, 3), PIXELS)), "i_valid": In(1),
+            "i": In(data.ArrayLayout(data.ArrayLayout(8, 3), pixels)), "i_valid": In(1),
             "i_step": In(Step(contexts)),
-            "o": Out(PixelWord(contexts)), "o_valid": Out(1),
+            "o": Out(PixelWord(contexts, pixels)), "o_valid": Out(1),
         })
 
     def elaborate(self, platform):
@@ -123,7 +126,7 @@ class ColorTransform(wiring.Component):
         m.d.sync += [valid.eq(self.i_valid), step.eq(self.i_step), samples.eq(self.i)]
         valid_2, step_2 = Signal(), Signal.like(step)
         m.d.sync += [valid_2.eq(valid), step_2.eq(step), samples_2.eq(samples)]
-        for n in range(PIXELS):
+        for n in range(self.pixels):
             blue, red = (self.i[n][k] - 128 for k in (1, 2))
             products = []
             for factor, chroma in ((91881, red), (-46802, red), (-22554, blue), (116130, blue)):

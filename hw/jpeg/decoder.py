@@ -5,7 +5,7 @@ from amaranth import *
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..stream.layout import Done, Frame, PayloadWord, PixelWord
+from ..stream.layout import PIXELS, Done, Frame, PayloadWord, PixelWord
 from ..stream.turns import next_in_turn
 from .blocks import BlockBuffer
 from .bytes import ByteReader
@@ -30,7 +30,8 @@ class Decoder(wiring.Component):
     ends with a status; whatever came out before is then to be dropped.
 
     ``contexts`` images are decoded at a time, in turns. Together they reach one Huffman symbol a
-    cycle, one block per ``8 // lines`` cycles and 8 pixels a cycle, whichever is the least.
+    cycle, one block per ``8 // lines`` cycles and ``pixels`` pixels a cycle, whichever is the
+    least.
 
     Parameters
     ----------
@@ -39,11 +40,13 @@ class Decoder(wiring.Component):
     max_width : int
         Largest width in pixels, a multiple of 16. Height is not limited.
     lines : int
-        Columns and rows of a block that the inverse DCT takes in a cycle: 1 or 2. With 1 it is
-        half as large, but holds up images of less than 8 symbols a block.
+        Columns and rows of a block that the inverse DCT takes in a cycle: 1, 2 or 4. With less it
+        is smaller, but holds up images of less than ``8 // lines`` symbols a block.
     turns : int
         See :class:`.entropy.EntropyDecoder`: with more than ``contexts`` each image is decoded
         slower, at a higher clock.
+    pixels : int
+        Pixels of a pixel word: 8, or 16, which images of more than 8 pixels a symbol need.
 
     Members
     -------
@@ -53,7 +56,7 @@ class Decoder(wiring.Component):
         Size of an image, before its first pixel word.
     grant : :py:`In(contexts)`
         A row of the context may be started. Without it, nobody else is held up.
-    o : :py:`Out(stream.Signature(PixelWord(contexts)))`
+    o : :py:`Out(stream.Signature(PixelWord(contexts, pixels)))`
         Pixels, rows of different contexts interleaved.
     o_done : :py:`Out(stream.Signature(Done(contexts)))`
         The end of a request, after its last pixel word.
@@ -64,16 +67,17 @@ class Decoder(wiring.Component):
     #: Pixel words between the row buffers and the output.
     DEPTH = 32
 
-    def __init__(self, contexts=4, max_width=2048, lines=2, turns=None):
+    def __init__(self, contexts=4, max_width=2048, lines=2, turns=None, pixels=PIXELS):
         self.contexts = contexts
         self.turns = turns
         self.lines = lines
         self.max_width = max_width
+        self.pixels = pixels
         super().__init__({
             "i": In(stream.Signature(PayloadWord)).array(contexts),
             "o_frame": Out(stream.Signature(Frame(contexts))),
             "grant": In(contexts),
-            "o": Out(stream.Signature(PixelWord(contexts))),
+            "o": Out(stream.Signature(PixelWord(contexts, pixels))),
             "o_done": Out(stream.Signature(Done(contexts))),
             "symbol": Out(1), "starved": Out(1), "stalled": Out(1),
         })
@@ -85,9 +89,9 @@ class Decoder(wiring.Component):
         m.submodules.dequantizer = dequantizer = Dequantizer(n)
         m.submodules.blocks = blocks = BlockBuffer(n, lines=self.lines)
         m.submodules.idct = idct = Idct(self.lines)
-        m.submodules.rows = rows = RowBuffer(n, self.max_width, self.lines)
-        m.submodules.upsampler = upsampler = Upsampler(n)
-        m.submodules.color = color = ColorTransform(n)
+        m.submodules.rows = rows = RowBuffer(n, self.max_width, self.lines, self.pixels)
+        m.submodules.upsampler = upsampler = Upsampler(n, self.pixels)
+        m.submodules.color = color = ColorTransform(n, self.pixels)
         sequencers = []
         for c in range(n):
             m.submodules[f"sequencer_{c}"] = sequencer = Sequencer()
@@ -207,7 +211,7 @@ class Decoder(wiring.Component):
         turn = Signal(range(n))
         pick = next_in_turn(m, able, turn, "block")
         go = Signal()
-        places = fifo.SyncFIFO(width=Place(n, self.max_width).size, depth=8)
+        places = fifo.SyncFIFO(width=Place(n, self.max_width).size, depth=4 * max(self.lines, 2))
         m.submodules.places = places
         m.d.comb += [
             go.eq(able.any() & blocks.idle),
@@ -228,7 +232,7 @@ class Decoder(wiring.Component):
     def _pixels(self, m, rows, upsampler, color, sequencers):
         """Rows to pixel words; counts those under way."""
         m.submodules.queue = queue = fifo.SyncFIFOBuffered(
-            width=PixelWord(self.contexts).size, depth=self.DEPTH)
+            width=PixelWord(self.contexts, self.pixels).size, depth=self.DEPTH)
         credit = Signal(range(self.DEPTH + 1), init=self.DEPTH)
         sent = self.o.valid & self.o.ready
         m.d.sync += credit.eq(credit - rows.taken + sent)

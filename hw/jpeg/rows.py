@@ -4,8 +4,9 @@
 from amaranth import *
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import ceil_log2
+from amaranth.utils import ceil_log2, exact_log2
 
+from ..stream.layout import PIXELS
 from ..stream.turns import next_in_turn
 from .markers import Header
 
@@ -25,7 +26,7 @@ def Step(contexts):
     """What the upsampler has to do with the samples that come with it.
 
     ``chroma``: the chroma words are new; ``luma``: so is the luma word, and a pixel word is due.
-    ``near``: bank of the nearer chroma row; ``blend``: the other bank has the farther one.
+    ``near``: the nearer chroma row is odd; ``blend``: the other one is the farther one.
     ``right``: the last chroma column is column ``edge`` of the word of this pixel word.
     ``fancy``: triangle filter, else replication.
     """
@@ -40,9 +41,11 @@ class RowBuffer(wiring.Component):
     """Two rows of MCUs for each context, written by block, read by row of the image.
 
     Rows lie in two banks, even and odd, so that two rows of a block are written, and the two
-    chroma rows that a vertically upsampled row blends are read, in the same cycle. A row of MCUs is
-    freed when no row of the image needs it any more: with halved chroma height, that is one row
-    into the next.
+    chroma rows that a vertically upsampled row blends are read, in the same cycle. For 16 pixels
+    there are four: word ``x`` of row ``y`` lies in bank ``(y + 2 x) % 4``, so that four rows of a
+    block, and two neighbouring words of two neighbouring rows, are in different banks. A row of
+    MCUs is freed when no row of the image needs it any more: with halved chroma height, that is one
+    row into the next.
 
     A row of the image takes 2 cycles more than it has words. Rows of different contexts follow
     each other without a gap; the next row of the same context takes 2 more.
@@ -53,7 +56,9 @@ class RowBuffer(wiring.Component):
     max_width : int
         Widest image in pixels, a multiple of 16.
     lines : int
-        Rows of a block that come in a cycle: 1 or 2.
+        Rows of a block that come in a cycle: 1, 2, or 4 with 16 pixels.
+    pixels : int
+        Pixels that a row of the image is read by: 8 or 16.
 
     Members
     -------
@@ -79,14 +84,18 @@ class RowBuffer(wiring.Component):
         A row is being read; all rows have been.
     """
 
-    def __init__(self, contexts, max_width, lines=1):
+    def __init__(self, contexts, max_width, lines=1, pixels=PIXELS):
         if max_width % 16:
             raise ValueError(f"Max width must be a multiple of 16, not {max_width!r}")
-        if lines not in (1, 2):
-            raise ValueError(f"Lines must be 1 or 2, not {lines!r}")
+        if pixels not in (8, 16):
+            raise ValueError(f"Pixels must be 8 or 16, not {pixels!r}")
+        banks = pixels // 4
+        if lines not in (1, 2, banks):
+            raise ValueError(f"Lines must be 1 or 2, or 4 with 16 pixels, not {lines!r}")
         self.contexts = contexts
         self.max_width = max_width
         self.lines = lines
+        self.pixels, self.banks = pixels, banks
         n = contexts
         super().__init__({
             "header": In(Header).array(n), "enable": In(n), "clear": In(n),
@@ -96,7 +105,8 @@ class RowBuffer(wiring.Component):
             "i_place": In(Place(n, max_width)),
             "grant": In(n), "advance": In(1),
             "step": Out(Step(n)), "step_valid": Out(1),
-            "luma": Out(64), "blue": Out(64).array(2), "red": Out(64).array(2),
+            "luma": Out(8 * pixels),
+            "blue": Out(8 * pixels).array(2), "red": Out(8 * pixels).array(2),
             "taken": Out(1), "taken_context": Out(range(n)),
             "busy": Out(n), "done": Out(n),
         })
@@ -113,24 +123,35 @@ class RowBuffer(wiring.Component):
         for c in range(n):
             self._context(m, c, ys[c], ready, released, row_read)
 
-        # Writing. Every memory has a bank of even and one of odd rows.
+        # Writing.
         p = self.i_place
-        banks = []   # read ports: luma, blue, red, each even and odd
+        low = exact_log2(self.banks)
+        wide = self.pixels == 16
+        banks = []   # read ports: of luma, blue, red
         for component, name in enumerate(("luma", "blue", "red")):
             above = Cat(p.lower, p.slot, p.context) if component == 0 else Cat(p.slot, p.context)
-            for bank in range(2):
-                bits = x_bits + 2 + len(above) - len(p.context)
+            for bank in range(self.banks):
+                bits = x_bits + 3 - low + len(above) - len(p.context)
                 mem = memory.Memory(shape=64, depth=n << bits, init=[])
                 m.submodules[f"{name}_{bank}"] = mem
                 write = mem.write_port()
-                here = C(1, 1) if self.lines == 2 else self.i_row[0] == bank
+                # Which of the rows that come belongs here.
+                skew = p.x[0] << 1 if wide else 0
+                row = (bank - skew - self.i_row[:low])[:low]
+                here = row < self.lines if wide else self.i_row[0] == bank
+                data_in = self.i[0]
+                if self.lines == self.banks:
+                    here = C(1, 1)
+                    data_in = Mux(p.x[0], self.i[bank ^ 2], self.i[bank]) if wide else self.i[bank]
+                elif self.lines == 2:
+                    data_in = Mux(row[0], self.i[1], self.i[0])
                 m.d.comb += [
-                    write.addr.eq(Cat(p.x, self.i_row[1:], above)),
-                    write.data.eq(self.i[bank % self.lines]),
+                    write.addr.eq(Cat(p.x, self.i_row[low:], above)),
+                    write.data.eq(data_in),
                     write.en.eq(self.i_valid & (p.component == component) & here),
                 ]
                 banks.append(mem.read_port())
-        luma_reads, chroma_reads = banks[:2], banks[2:]
+        reads = [banks[n:n + self.banks] for n in range(0, 3 * self.banks, self.banks)]
 
         # The next row is chosen while one is read, so that it can follow at once.
         following, waiting = Signal(range(n)), Signal()
@@ -160,9 +181,9 @@ class RowBuffer(wiring.Component):
                 m.d.sync += running.eq(0)
         with m.If(waiting & (~running | (go & final))):
             m.d.sync += [
-                waiting.eq(0), running.eq(1), index.eq(0),
+                waiting.eq(0), running.eq(1), index.eq(int(wide)),
                 chosen.eq(following), header.eq(next_header), y.eq(next_y),
-                words.eq((next_header.width + 7) >> 3),
+                words.eq((next_header.width + (self.pixels - 1)) >> exact_log2(self.pixels)),
                 chroma_width.eq(((next_header.width + next_header.h2) >> next_header.h2) - 1),
                 near.eq(next_y >> next_header.v2),
                 far.eq(Mux(~next_header.v2, next_y, Mux(
@@ -180,27 +201,32 @@ class RowBuffer(wiring.Component):
         chroma_index = Signal(x_bits)
         m.d.comb += [
             j.eq(index - 2),
-            chroma_index.eq(Mux(header.h2, index >> 1, index - 1)),
+            chroma_index.eq(index - 1 if wide else Mux(header.h2, index >> 1, index - 1)),
         ]
-        for read in luma_reads:
+        for bank, read in enumerate(reads[0]):
+            x = Cat(y[1] ^ (bank >> 1), j)[:x_bits] if wide else j[:x_bits]
             m.d.comb += read.addr.eq(Cat(
-                j[:x_bits], y[1:3], header.v2 & y[3], Mux(header.v2, y[4], y[3]), chosen))
-        for k, read in enumerate(chroma_reads):
-            line = Mux(near[0] == k % 2, near, far)
-            m.d.comb += read.addr.eq(Cat(chroma_index, line[1:3], line[3], chosen))
+                x, y[low:3], header.v2 & y[3], Mux(header.v2, y[4], y[3]), chosen))
+        for k, read in enumerate(reads[1] + reads[2]):
+            bank = k % self.banks
+            line, x = Mux(near[0] == bank % 2, near, far), chroma_index
+            if wide:
+                # With halved width, one word is enough.
+                x = Mux(header.h2, x, Cat(line[1] ^ (bank >> 1), x)[:x_bits])
+            m.d.comb += read.addr.eq(Cat(x, line[low:3], line[3], chosen))
 
         step, valid = Signal(Step(n)), Signal()
         m.d.sync += [
             valid.eq(go),
             step.context.eq(chosen),
-            step.chroma.eq(Mux(header.h2, ~index[0], 1)),
+            step.chroma.eq(1 if wide else Mux(header.h2, ~index[0], 1)),
             step.luma.eq(index >= 2),
             step.near.eq(near[0]),
             step.blend.eq(near != far),
             step.left.eq(j == 0),
-            step.right.eq((chroma_width >> 3) == (j >> 1)),
+            step.right.eq((chroma_width >> 3) == (j if wide else j >> 1)),
             step.edge.eq(chroma_width[:3]),
-            step.odd_word.eq(j[0]),
+            step.odd_word.eq(0 if wide else j[0]),
             step.odd_row.eq(y[0]),
             step.h2.eq(header.h2), step.v2.eq(header.v2),
             step.fancy.eq(~header.h2 | (chroma_width > 1)),
@@ -208,18 +234,38 @@ class RowBuffer(wiring.Component):
             step.row_last.eq(final),
             step.last.eq(final & (y == header.height - 1)),
         ]
+        luma_turned = chroma_turned = None
+        if wide:
+            # Of even and odd rows: bank k + 2 has the left word, or the only one.
+            right = header.h2 & chroma_index[0]
+            even_row, odd_row = Mux(near[0], far, near), Mux(near[0], near, far)
+            luma_turned = Cat(y[1], y[1])
+            chroma_turned = Cat(even_row[1] ^ right, odd_row[1] ^ right)
+        luma = self._words(m, reads[0], luma_turned, "luma")
+        blue = self._words(m, reads[1], chroma_turned, "blue")
+        red = self._words(m, reads[2], chroma_turned, "red")
         # The memories' output registers.
         m.d.sync += [
             self.step.eq(step), self.step_valid.eq(valid),
-            self.luma.eq(Mux(step.odd_row, luma_reads[1].data, luma_reads[0].data)),
-            self.blue[0].eq(chroma_reads[0].data), self.blue[1].eq(chroma_reads[1].data),
-            self.red[0].eq(chroma_reads[2].data), self.red[1].eq(chroma_reads[3].data),
+            self.luma.eq(Mux(step.odd_row, luma[1], luma[0])),
+            self.blue[0].eq(blue[0]), self.blue[1].eq(blue[1]),
+            self.red[0].eq(red[0]), self.red[1].eq(red[1]),
         ]
         with m.If(go & final):
             # With halved chroma, the first row of an MCU still needs the MCU above.
             m.d.comb += released.eq(Mux(
                 header.v2, (y[:4] == 0) & (y != 0), y[:3] == 7) << chosen)
         return m
+
+    def _words(self, m, ports, turned, name):
+        """What the ports of a component give of even and of odd rows."""
+        given = [port.data for port in ports]
+        if len(given) == 2:
+            return given
+        late = Signal(2, name=f"{name}_turned")
+        m.d.sync += late.eq(turned)
+        return [Mux(late[k], Cat(given[k + 2], given[k]), Cat(given[k], given[k + 2]))
+                for k in range(2)]
 
     def _context(self, m, c, y, ready, released, row_read):
         """Progress of one context: blocks issued, rows of MCUs filled, rows of the image read."""

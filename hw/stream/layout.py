@@ -8,7 +8,7 @@ from amaranth.lib import data
 __all__ = ["PIXELS", "PayloadWord", "Frame", "Done", "PixelWord", "Beat"]
 
 
-#: Pixels in one beat of a pixel stream.
+#: Pixels in one beat of a pixel stream, if nothing else is said: 8 or 16.
 PIXELS = 8
 
 
@@ -27,15 +27,15 @@ def Done(contexts):
     return data.StructLayout({"context": range(contexts), "status": 4, "detail": 8})
 
 
-def PixelWord(contexts):
-    """Eight neighbouring pixels of one row, ``pixels[column][channel]``, in raster order.
+def PixelWord(contexts, pixels=PIXELS):
+    """Neighbouring pixels of one row, ``pixels[column][channel]``, in raster order.
 
     ``row_last`` marks the last word of a row, ``last`` the last word of the image. Pixels of that
     word beyond the width of the image are undefined.
     """
     return data.StructLayout({
         "context": range(contexts),
-        "pixels": data.ArrayLayout(data.ArrayLayout(8, 3), PIXELS),
+        "pixels": data.ArrayLayout(data.ArrayLayout(8, 3), pixels),
         "row_last": 1,
         "last": 1,
     })

@@ -8,7 +8,7 @@ from amaranth.lib import data
 __all__ = ["CHUNK", "Elements", "TableWrite", "Chunk"]
 
 
-#: Most bytes of a chunk.
+#: Most bytes of a chunk, if nothing else is said.
 CHUNK = 32
 
 

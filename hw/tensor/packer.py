@@ -32,30 +32,32 @@ class RowPacker(wiring.Component):
     contexts : int
     port : int
         Bits of a beat.
+    chunk : int
+        Most bytes of a chunk.
 
     Members
     -------
     start, address, stride : :py:`In(...)`
         Strobe for each context: an image begins, when all of its last one has left; the byte
         addresses of the first row of its planes, and the bytes from row to row.
-    i : :py:`In(stream.Signature(Chunk(contexts)))`
+    i : :py:`In(stream.Signature(Chunk(contexts, chunk)))`
     o : :py:`Out(stream.Signature(ResultBeat(contexts, port)))`
     """
 
-    def __init__(self, contexts, port=512):
-        self.contexts, self.port = contexts, port
+    def __init__(self, contexts, port=512, chunk=CHUNK):
+        self.contexts, self.port, self.chunk = contexts, port, chunk
         n = contexts
         super().__init__({
             "start": In(n), "address": In(64).array(3), "stride": In(20),
-            "i": In(stream.Signature(Chunk(n))),
+            "i": In(stream.Signature(Chunk(n, chunk))),
             "o": Out(stream.Signature(ResultBeat(n, port))),
         })
 
     def elaborate(self, platform):
         m = Module()
         n, size = self.contexts, self.port // 8
-        bits, most = exact_log2(size), min(CHUNK, size)
-        chunks = self.i if most == CHUNK else self._pieces(m, size)
+        bits, most = exact_log2(size), min(self.chunk, size)
+        chunks = self.i if most == self.chunk else self._pieces(m, size)
         i = chunks.p
         pointers = [Array(Signal(64, name=f"pointer_{c}_{p}") for p in range(3))
                     for c in range(n)]
@@ -140,7 +142,7 @@ class RowPacker(wiring.Component):
 
     def _pieces(self, m, size):
         """Chunks cut into pieces of up to ``size`` bytes."""
-        m.submodules.narrower = narrower = Narrower(8 * CHUNK, 8 * size)
+        m.submodules.narrower = narrower = Narrower(8 * self.chunk, 8 * size)
         pieces = stream.Signature(Chunk(self.contexts, size)).create()
         i, o = self.i.p, pieces.p
         m.d.comb += [

@@ -4,24 +4,27 @@
 from amaranth import *
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import ceil_log2
+from amaranth.utils import ceil_log2, exact_log2
 
 from ..image.layout import PlaneWord
 from ..stream.layout import PIXELS
-from .layout import Chunk, Elements, TableWrite
+from .layout import CHUNK, Chunk, Elements, TableWrite
 
 
 __all__ = ["Tables"]
 
 
 class Tables(wiring.Component):
-    """Looks 8 elements up per cycle, or passes 8 pixels as they are.
+    """Looks 8 elements up per cycle, or passes a pixel word as it is.
 
-    A pixel word is 8 elements of one channel (CHW, 1 cycle), or 24 of all (HWC, 3 cycles).
+    Of a pixel word, 8 pixels are 8 elements of one channel (CHW, 1 cycle), or 24 of all (HWC, 3
+    cycles).
 
     Parameters
     ----------
     contexts, recipes : int
+    pixels : int
+        Of a pixel word: 8 or 16.
 
     Members
     -------
@@ -30,39 +33,51 @@ class Tables(wiring.Component):
     config : :py:`In(Elements(recipes)).array(contexts)`
     width : :py:`In(16).array(contexts)`
         Of the image, in pixels.
-    i : :py:`In(stream.Signature(PlaneWord(contexts)))`
-    o : :py:`Out(stream.Signature(Chunk(contexts)))`
+    i : :py:`In(stream.Signature(PlaneWord(contexts, pixels)))`
+    o : :py:`Out(stream.Signature(Chunk(contexts, size)))`
+        ``size`` bytes: 8 elements of 4, or the pixels.
     """
 
-    def __init__(self, contexts, recipes):
+    #: Elements looked up in a cycle.
+    LANES = 8
+
+    def __init__(self, contexts, recipes, pixels=PIXELS):
         self.contexts = contexts
         self.recipes = recipes
+        self.pixels = pixels
+        #: Most bytes of a chunk.
+        self.size = max(CHUNK, 3 * pixels)
         super().__init__({
             "write": In(TableWrite(recipes)), "write_valid": In(1),
             "config": In(Elements(recipes)).array(contexts),
             "width": In(16).array(contexts),
-            "i": In(stream.Signature(PlaneWord(contexts))),
-            "o": Out(stream.Signature(Chunk(contexts))),
+            "i": In(stream.Signature(PlaneWord(contexts, pixels))),
+            "o": Out(stream.Signature(Chunk(contexts, self.size))),
         })
 
     def elaborate(self, platform):
         m = Module()
-        i = self.i.p
+        i, lanes, width = self.i.p, self.LANES, exact_log2(self.pixels)
         advance = Signal()
         m.d.comb += advance.eq(~self.o.valid | self.o.ready)
 
         # Which of the elements of this word are due.
         config = Signal(Elements(self.recipes))
-        pixels = Signal(range(PIXELS + 1))
-        phase = Signal(2)
-        left = Signal(range(3 * PIXELS + 1))
+        pixels = Signal(range(self.pixels + 1))
+        phase = Signal(range(3 * self.pixels // lanes))
+        left = Signal(range(3 * self.pixels + 1))
         final = Signal()
         rest = Signal(16)
+        phases = range(3 * self.pixels // lanes)
+        if self.pixels == lanes:
+            planar, once = pixels, ~config.interleaved | config.raw
+        else:
+            planar, once = pixels - (phase << 3), config.raw
         m.d.comb += [
             config.eq(Array(self.config)[i.context]), rest.eq(Array(self.width)[i.context]),
-            pixels.eq(Mux(i.row_last & (rest[:3] != 0), rest[:3], PIXELS)),
-            left.eq(Mux(config.interleaved, pixels + (pixels << 1) - (phase << 3), pixels)),
-            final.eq(~config.interleaved | config.raw | (left <= PIXELS)),
+            pixels.eq(Mux(i.row_last & (rest[:width] != 0), rest[:width], self.pixels)),
+            left.eq(Mux(config.interleaved, pixels + (pixels << 1) - (phase << 3), planar)),
+            final.eq(once | (left <= lanes)),
             self.i.ready.eq(advance & final),
         ]
         with m.If(self.i.valid & advance):
@@ -70,17 +85,17 @@ class Tables(wiring.Component):
 
         tag = data.StructLayout({
             "context": range(self.contexts), "plane": 2, "element": 2, "raw": 1,
-            "count": range(3 * PIXELS + 1), "last": 1,
+            "count": range(3 * self.pixels + 1), "last": 1,
         })
         tags = [Signal(tag, name=f"tag_{n}") for n in range(2)]
         valids = [Signal(name=f"valid_{n}") for n in range(2)]
-        words = [Signal(24 * PIXELS, name=f"word_{n}") for n in range(2)]
+        words = [Signal(24 * self.pixels, name=f"word_{n}") for n in range(2)]
         with m.If(advance):
             m.d.sync += [
                 tags[0].context.eq(i.context),
                 tags[0].plane.eq(Mux(config.interleaved, 0, i.plane)),
                 tags[0].element.eq(config.element), tags[0].raw.eq(config.raw),
-                tags[0].count.eq(Mux(config.raw, left, Mux(left > PIXELS, PIXELS, left))),
+                tags[0].count.eq(Mux(config.raw, left, Mux(left > lanes, lanes, left))),
                 tags[0].last.eq(i.row_last & final),
                 words[0].eq(i.pixels.as_value()),
                 tags[1].eq(tags[0]), words[1].eq(words[0]),
@@ -89,15 +104,23 @@ class Tables(wiring.Component):
 
         elements = []
         flat = Value.cast(i.pixels)
-        for lane in range(PIXELS):
+
+        def sample(lane):
+            """Channels of a lane's pixel of CHW."""
+            if self.pixels == lanes:
+                return i.pixels[lane]
+            return [Array(i.pixels[lane + n][channel] for n in range(0, self.pixels, lanes))[phase]
+                    for channel in range(3)]
+
+        for lane in range(lanes):
             channel, value = Signal(2, name=f"channel_{lane}"), Signal(8, name=f"value_{lane}")
             m.d.comb += [
                 channel.eq(Mux(config.interleaved,
-                               Array([lane % 3, (lane + 2) % 3, (lane + 1) % 3])[phase], i.plane)),
+                               Array((lane + lanes * p) % 3 for p in phases)[phase], i.plane)),
                 value.eq(Mux(
                     config.interleaved,
-                    Array([flat.word_select(8 * p + lane, 8) for p in range(3)])[phase],
-                    Array(i.pixels[lane])[i.plane])),
+                    Array(flat.word_select(lanes * p + lane, 8) for p in phases)[phase],
+                    Array(sample(lane))[i.plane])),
             ]
             mem = memory.Memory(shape=32, depth=(self.recipes << 10), init=[])
             m.submodules[f"table_{lane}"] = mem

@@ -16,6 +16,7 @@ KINDS = {"sim": "the simulated card: the RTL itself, compiled; slow and exact",
          "nic": "the simulated card with a network port",
          "sim2": "the simulated card with two image lanes, without text lanes",
          "sim4": "the simulated card with four image lanes, without text lanes",
+         "wide": "the simulated card with 16 pixels a cycle instead of 8, without text lanes",
          "kv260": "the simulated card with the image lane that a KV260 has: 1024 pixels wide",
          "ecpix5": "the simulated card with the image lane that an ECPIX-5 has: 512 pixels wide",
          "xrt:N": "Alveo card N, or at a PCIe address; not yet run on a board"}

@@ -23,8 +23,9 @@ class Bench(wiring.Component):
             "i_frame": In(stream.Signature(Frame(contexts))),
             "recipe": In(Recipe).array(contexts),
             "o_refused": Out(stream.Signature(self.geometry.plan)),
-            "i": In(stream.Signature(PixelWord(contexts))), "room": Out(contexts),
-            "o": Out(stream.Signature(PlaneWord(contexts))),
+            "i": In(stream.Signature(PixelWord(contexts, self.geometry.pixels))),
+            "room": Out(contexts),
+            "o": Out(stream.Signature(PlaneWord(contexts, self.geometry.pixels))),
             "tie": Out(contexts), "idle": Out(contexts),
             "i_abort": In(stream.Signature(range(contexts))),
         })

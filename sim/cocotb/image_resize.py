@@ -18,6 +18,7 @@ from streams import Sink, Source, begin, field, pack
 
 
 CASE = json.loads(os.environ.get("HEADRACE_CASE", "{}"))
+PIXELS = CASE.get("limits", {}).get("pixels", 8)     # of a word
 FILTERS = [None, Image.Resampling.BILINEAR, Image.Resampling.BICUBIC]
 
 
@@ -34,14 +35,15 @@ class Job:
             self.pixels = (self.pixels[::-1] // 128 * 255).astype(np.uint8)
 
     def words(self, contexts):
-        count = -(-self.width // 8)
-        padded = np.full((self.height, 8 * count, 3), 0xA5, np.uint8)
+        count = -(-self.width // PIXELS)
+        padded = np.full((self.height, PIXELS * count, 3), 0xA5, np.uint8)
         padded[:, :self.width] = self.pixels
-        base = pack(PixelWord(contexts), context=self.context)
-        layout = PixelWord(contexts)
+        layout = PixelWord(contexts, PIXELS)
+        base = pack(layout, context=self.context)
         shift = layout["pixels"].offset
         for y in range(self.height):
-            yield [base | int.from_bytes(padded[y, 8 * j:8 * j + 8].tobytes(), "little") << shift
+            words = padded[y].reshape(count, -1)
+            yield [base | int.from_bytes(words[j].tobytes(), "little") << shift
                    | (j == count - 1) << layout["row_last"].offset
                    | (j == count - 1 and y == self.height - 1) << layout["last"].offset
                    for j in range(count)]
@@ -134,7 +136,7 @@ class Driver:
             self.rows[c] = None
             if self.row and self.row_context == c:
                 self.row.clear()
-            layout, queue = PixelWord(self.contexts), self.pixels.queue
+            layout, queue = PixelWord(self.contexts, PIXELS), self.pixels.queue
             kept = [word for word in queue if field(layout, word, "context") != c]
             queue.clear()
             queue.extend(kept)
@@ -158,11 +160,11 @@ class Driver:
         self.done += 1
 
     def take(self, payload):
-        layout = PlaneWord(self.contexts)
+        layout = PlaneWord(self.contexts, PIXELS)
         c = field(layout, payload, "context")
         job = self.current[c]
         assert job is not None and job.status == 0, f"a word of idle context {c}"
-        self.got[c].append(field(layout, payload, "pixels").to_bytes(24, "little"))
+        self.got[c].append(field(layout, payload, "pixels").to_bytes(3 * PIXELS, "little"))
         self.planes[c].append((field(layout, payload, "plane"),
                                field(layout, payload, "row_last")))
         if not field(layout, payload, "last"):
@@ -170,11 +172,11 @@ class Driver:
         wanted = job.expected()
         repeat = 3 if job.recipe[6] else 1
         height, width = wanted.shape[:2]
-        words = -(-width // 8)
+        words = -(-width // PIXELS)
         assert self.planes[c] == [(p, j == words - 1) for _ in range(height)
                                   for p in range(repeat) for j in range(words)]
         image = np.frombuffer(b"".join(self.got[c]), np.uint8)
-        image = image.reshape(height, repeat, words * 8, 3)[:, :, :width]
+        image = image.reshape(height, repeat, words * PIXELS, 3)[:, :, :width]
         for p in range(repeat):
             np.testing.assert_array_equal(image[:, p], wanted, err_msg=str(vars(job)))
         assert bool(int(self.dut.tie.value) >> c & 1) == job.tie

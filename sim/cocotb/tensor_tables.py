@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tables against numpy's look-up, for every kind of tensor."""
 
+import os
 import random
 
 import cocotb
@@ -12,8 +13,11 @@ from streams import Sink, Source, begin, pack
 
 
 CONTEXTS, RECIPES = 2, 2
+PIXELS = int(os.environ.get("HEADRACE_PIXELS", 8))  # of a word
 TABLES = np.random.default_rng(1).integers(0, 1 << 32, (RECIPES, 3, 256), np.uint32)
-WORD, CHUNK, CONFIG = PlaneWord(CONTEXTS), Chunk(CONTEXTS), Elements(RECIPES)
+SIZE = max(32, 3 * PIXELS)   # of a chunk
+WORD, CHUNK = PlaneWord(CONTEXTS, PIXELS), Chunk(CONTEXTS, SIZE)
+CONFIG = Elements(RECIPES)
 SHIFT = WORD["pixels"].offset
 
 
@@ -39,11 +43,12 @@ def rows(pixels, config):
 
 def words(context, row, plane, rng):
     """Words of a row of pixels; what is beyond the width may be anything."""
-    count = -(-len(row) // 8)
-    data = row.tobytes() + rng.randbytes(3 * (8 * count - len(row)))
+    count = -(-len(row) // PIXELS)
+    size = 3 * PIXELS
+    data = row.tobytes() + rng.randbytes(size * count - 3 * len(row))
     base = pack(WORD, context=context, plane=plane)
     for n in range(count):
-        yield (base | int.from_bytes(data[24 * n:24 * n + 24], "little") << SHIFT
+        yield (base | int.from_bytes(data[size * n:size * n + size], "little") << SHIFT
                | (n == count - 1) << WORD["row_last"].offset)
 
 
@@ -87,8 +92,8 @@ async def rows_match(dut, i_stall, o_stall):
             while not last:
                 chunk = CHUNK.from_bits(await sink.take())
                 assert (chunk.context, chunk.plane) == (c, plane), images
-                assert 0 < chunk.count <= 32
-                got += chunk.data.to_bytes(32, "little")[:chunk.count]
+                assert 0 < chunk.count <= SIZE
+                got += chunk.data.to_bytes(SIZE, "little")[:chunk.count]
                 last = chunk.last
             assert got == data, (images[c], len(got), len(data))
         await source.drained(10)

@@ -44,7 +44,7 @@ ARRAYS = ["sizes_take_turns", "files_fail_among_arrays", "data_before_addresses"
 
 
 @pytest.mark.parametrize("options, more", [
-    (dict(contexts=2, image_lanes=2, port=512), []),
+    (dict(contexts=2, image_lanes=2, port=512, lines=4, pixels=16, source_rows=64), []),
     (dict(contexts=4, image_lanes=1, port=64, max_side=8192), ARRAYS)], ids=["512", "64"])
 def test_black_box(options, more):
     config = CardConfig(max_ngram=2, feature_rows=64, **{**SMALL, **options})
@@ -68,5 +68,10 @@ def test_config():
     for options in dict(port=128), dict(port=64, wire=512):
         with pytest.raises(ValueError, match=r"^Port must be 64 or 512, and not less than wire,"):
             CardConfig(**options)
+    for options in dict(lines=4), dict(lines=3, pixels=16):
+        with pytest.raises(ValueError, match=r"^Lines must be 1 or 2, or 4 with 16 pixels, not "):
+            CardConfig(**options)
+    with pytest.raises(ValueError, match=r"^Pixels must be 8 or 16, not 12$"):
+        CardConfig(pixels=12)
     with pytest.raises(ValueError, match=r"^Text lanes must be within range\(17\), not -1$"):
         CardConfig(text_lanes=-1)

@@ -25,16 +25,16 @@ def run(name, jobs, *, contexts=1, limits=LIMITS, **options):
              env={"HEADRACE_CASE": json.dumps(case)})
 
 
-@pytest.mark.parametrize("engines, multiplier, pace", [(1, 18, 2), (2, 27, 1)])
-def test_shapes(engines, multiplier, pace):
+@pytest.mark.parametrize("engines, multiplier, pace, pixels", [(1, 18, 2, 8), (2, 27, 1, 16)])
+def test_shapes(engines, multiplier, pace, pixels):
     run(f"shapes_{engines}", [
         job(20, 24, 1, (10, 12)), job(20, 24, 2, (10, 12)), job(5, 7, 2, (20, 30)),
         job(9, 40, 1, (9, 40)), job(9, 40), job(60, 30, 1, (7, 29)), job(60, 30, 2, (9, 40)),
-    ], limits=dict(LIMITS, engines=engines, multiplier=multiplier, pace=pace))
+    ], limits=dict(LIMITS, engines=engines, multiplier=multiplier, pace=pace, pixels=pixels))
 
 
-@pytest.mark.parametrize("engines, multiplier, pace", [(1, 27, 2), (2, 18, 1)])
-def test_contexts_stalls_aborts_and_refusals(engines, multiplier, pace):
+@pytest.mark.parametrize("engines, multiplier, pace, pixels", [(1, 27, 2, 8), (2, 18, 1, 16)])
+def test_contexts_stalls_aborts_and_refusals(engines, multiplier, pace, pixels):
     """Several images at once, dropped ones among them: what follows on the context is exact."""
     jobs = []
     for n in range(24):
@@ -50,7 +50,7 @@ def test_contexts_stalls_aborts_and_refusals(engines, multiplier, pace):
     jobs.append(job(20, 30, 1, (8, 8)))
     run(f"contexts_{engines}", jobs, contexts=2, i_stall=0.2, o_stall=0.3,
         limits=dict(LIMITS, source_rows=64, intermediate_bits=9, engines=engines,
-                    multiplier=multiplier, pace=pace))
+                    multiplier=multiplier, pace=pace, pixels=pixels))
 
 
 def test_more_rows_than_lines():

@@ -23,6 +23,7 @@
 namespace {
 
 constexpr int kContextBits = CONTEXTS > 1 ? 32 - __builtin_clz(CONTEXTS - 1) : 0;
+constexpr size_t kBytes = 3 * PIXELS;  // of a pixel word
 constexpr long kPatience = 400000;  // cycles without any transfer
 
 uint64_t bits(const uint32_t* words, int low, int count) {
@@ -134,7 +135,7 @@ int main(int argc, char** argv) {
             Slot& slot = slots[word & ((1 << kContextBits) - 1)];
             slot.width = word >> kContextBits & 0xffff;
             slot.height = word >> (kContextBits + 16) & 0xffff;
-            slot.pixels.assign(size_t(slot.width + 7) / 8 * 24 * slot.height, 0);
+            slot.pixels.assign(size_t(slot.width + PIXELS - 1) / PIXELS * kBytes * slot.height, 0);
         }
         const uint32_t* pixels = &dut.o___05Fpayload[0];
         if (!held.empty() &&
@@ -144,10 +145,10 @@ int main(int argc, char** argv) {
         }
         held.clear();
         if (dut.o___05Fvalid && !dut.o___05Fready) {
-            held.assign(pixels, pixels + (kContextBits + 194 + 31) / 32);
+            held.assign(pixels, pixels + (kContextBits + 8 * int(kBytes) + 2 + 31) / 32);
         } else if (dut.o___05Fvalid) {
             Slot& slot = slots[bits(pixels, 0, kContextBits)];
-            for (size_t b = 0, at = size_t(slot.words) * 24; b < 24; b++, at++) {
+            for (size_t b = 0, at = size_t(slot.words) * kBytes; b < kBytes; b++, at++) {
                 if (at < slot.pixels.size()) {
                     slot.pixels[at] = uint8_t(bits(pixels, kContextBits + 8 * int(b), 8));
                 }

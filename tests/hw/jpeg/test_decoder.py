@@ -26,13 +26,14 @@ Result = namedtuple("Result", "status detail rgb cycles")
 needs_corpus = pytest.mark.skipif(not corpus.entries(), reason=f"no corpus at {corpus.FOLDER}")
 
 
-@pytest.fixture(scope="module", params=[(1, 3, 1), (2, 2, 1), (4, 4, 2)],
+@pytest.fixture(scope="module", params=[(1, 3, 1, 8), (2, 2, 4, 16), (4, 4, 2, 8)],
                 ids="contexts{0[0]}".format)
 def decode(request, tmp_path_factory):
     """``decode(paths, stall=…)`` yields a result for each file, through one Verilated decoder."""
-    contexts, turns, lines = request.param
-    bench = compile_bench(Decoder(contexts, MAX_WIDTH, lines, turns), HERE / "decoder.cpp",
-                          tmp_path_factory.mktemp("decoder"), defines=[f"CONTEXTS={contexts}"])
+    contexts, turns, lines, pixels = request.param
+    bench = compile_bench(Decoder(contexts, MAX_WIDTH, lines, turns, pixels), HERE / "decoder.cpp",
+                          tmp_path_factory.mktemp("decoder"),
+                          defines=[f"CONTEXTS={contexts}", f"PIXELS={pixels}"])
 
     def decode(paths, *, stall=0.0, seed=1):
         out = tmp_path_factory.mktemp("out")
@@ -44,7 +45,7 @@ def decode(request, tmp_path_factory):
         for n in range(len(paths)):
             raw = (out / str(n)).read_bytes()
             status, detail, width, height, _, cycles = np.frombuffer(raw[:24], np.int32)
-            rgb = np.frombuffer(raw[24:], np.uint8).reshape(height, -(-width // 8) * 8, 3)
+            rgb = np.frombuffer(raw[24:], np.uint8).reshape(height, -(-width // pixels) * pixels, 3)
             results.append(Result(Status(status), Detail(detail), rgb[:, :width], cycles))
         return results
 
