@@ -121,7 +121,7 @@ class CardConfig:
             raise ValueError(f"Prefetch must be at least 8, not {self.prefetch!r}")
         if self.pixels not in (8, 16):
             raise ValueError(f"Pixels must be 8 or 16, not {self.pixels!r}")
-        if self.lines not in (1, 2, self.pixels // 4):
+        if self.lines not in ((1, 2) if self.pixels == 8 else (4,)):
             raise ValueError(f"Lines must be 1 or 2, or 4 with 16 pixels, not {self.lines!r}")
         if self.text_lanes not in range(17):
             raise ValueError(f"Text lanes must be within range(17), not {self.text_lanes!r}")

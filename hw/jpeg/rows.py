@@ -90,7 +90,7 @@ class RowBuffer(wiring.Component):
         if pixels not in (8, 16):
             raise ValueError(f"Pixels must be 8 or 16, not {pixels!r}")
         banks = pixels // 4
-        if lines not in (1, 2, banks):
+        if lines not in ((1, 2) if pixels == 8 else (4,)):
             raise ValueError(f"Lines must be 1 or 2, or 4 with 16 pixels, not {lines!r}")
         self.contexts = contexts
         self.max_width = max_width
@@ -135,19 +135,13 @@ class RowBuffer(wiring.Component):
                 mem = memory.Memory(shape=64, depth=n << bits, init=[])
                 m.submodules[f"{name}_{bank}"] = mem
                 write = mem.write_port()
-                # Which of the rows that come belongs here.
-                skew = p.x[0] << 1 if wide else 0
-                row = (bank - skew - self.i_row[:low])[:low]
-                here = row < self.lines if wide else self.i_row[0] == bank
-                data_in = self.i[0]
-                if self.lines == self.banks:
-                    here = C(1, 1)
-                    data_in = Mux(p.x[0], self.i[bank ^ 2], self.i[bank]) if wide else self.i[bank]
-                elif self.lines == 2:
-                    data_in = Mux(row[0], self.i[1], self.i[0])
+                here = C(1, 1) if self.lines == self.banks else self.i_row[0] == bank
+                row = self.i[bank % self.lines]
+                if wide:
+                    row = Mux(p.x[0], self.i[bank ^ 2], row)
                 m.d.comb += [
                     write.addr.eq(Cat(p.x, self.i_row[low:], above)),
-                    write.data.eq(data_in),
+                    write.data.eq(row),
                     write.en.eq(self.i_valid & (p.component == component) & here),
                 ]
                 banks.append(mem.read_port())

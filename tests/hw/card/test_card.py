@@ -68,7 +68,7 @@ def test_config():
     for options in dict(port=128), dict(port=64, wire=512):
         with pytest.raises(ValueError, match=r"^Port must be 64 or 512, and not less than wire,"):
             CardConfig(**options)
-    for options in dict(lines=4), dict(lines=3, pixels=16):
+    for options in dict(lines=4), dict(lines=2, pixels=16):
         with pytest.raises(ValueError, match=r"^Lines must be 1 or 2, or 4 with 16 pixels, not "):
             CardConfig(**options)
     with pytest.raises(ValueError, match=r"^Pixels must be 8 or 16, not 12$"):
