@@ -3,6 +3,7 @@
 
 import dataclasses
 
+from ..jpeg.rows import check_lines
 from ..text.tables import EntryBits, feature_limit
 from ..text.vocabulary import Geometry
 
@@ -46,7 +47,8 @@ class CardConfig:
     max_taps : int
         Most taps of a resize window.
     source_rows : int
-        Rows of the widest image that the resizer holds.
+        Rows of the widest image that the resizer holds: at least ``pixels + 2``, or the widest are
+        refused.
     intermediate_bits, output_bits : int
         Address bits of the resizer's other two memories, a context, in words of ``pixels``.
     engines : int
@@ -111,7 +113,7 @@ class CardConfig:
     remote: bool = False
 
     def __post_init__(self):
-        for name, most in (("contexts", 16), ("lines", 4), ("engines", 2), ("recipes", 256),
+        for name, most in (("contexts", 16), ("engines", 2), ("recipes", 256),
                            ("image_lanes", 16), ("max_ngram", 8)):
             value = getattr(self, name)
             if not isinstance(value, int) or not 1 <= value <= most:
@@ -119,10 +121,7 @@ class CardConfig:
                 raise ValueError(f"{text} must be within range(1, {most + 1}), not {value!r}")
         if not isinstance(self.prefetch, int) or self.prefetch < 8:
             raise ValueError(f"Prefetch must be at least 8, not {self.prefetch!r}")
-        if self.pixels not in (8, 16):
-            raise ValueError(f"Pixels must be 8 or 16, not {self.pixels!r}")
-        if self.lines not in ((1, 2) if self.pixels == 8 else (4,)):
-            raise ValueError(f"Lines must be 1 or 2, or 4 with 16 pixels, not {self.lines!r}")
+        check_lines(self.lines, self.pixels)
         if self.text_lanes not in range(17):
             raise ValueError(f"Text lanes must be within range(17), not {self.text_lanes!r}")
         if self.wire not in (0, 64, 512):

@@ -11,7 +11,15 @@ from ..stream.turns import next_in_turn
 from .markers import Header
 
 
-__all__ = ["Place", "Step", "RowBuffer"]
+__all__ = ["check_lines", "Place", "Step", "RowBuffer"]
+
+
+def check_lines(lines, pixels):
+    """Raise :exc:`ValueError` if row buffers cannot take ``lines`` and give ``pixels`` a cycle."""
+    if pixels not in (8, 16):
+        raise ValueError(f"Pixels must be 8 or 16, not {pixels!r}")
+    if lines not in ((1, 2) if pixels == 8 else (4,)):
+        raise ValueError(f"Lines must be 1 or 2, or 4 with 16 pixels, not {lines!r}")
 
 
 def Place(contexts, max_width):
@@ -56,7 +64,7 @@ class RowBuffer(wiring.Component):
     max_width : int
         Widest image in pixels, a multiple of 16.
     lines : int
-        Rows of a block that come in a cycle: 1, 2, or 4 with 16 pixels.
+        Rows of a block that come in a cycle: 1 or 2, or 4 with 16 pixels.
     pixels : int
         Pixels that a row of the image is read by: 8 or 16.
 
@@ -87,15 +95,13 @@ class RowBuffer(wiring.Component):
     def __init__(self, contexts, max_width, lines=1, pixels=PIXELS):
         if max_width % 16:
             raise ValueError(f"Max width must be a multiple of 16, not {max_width!r}")
-        if pixels not in (8, 16):
-            raise ValueError(f"Pixels must be 8 or 16, not {pixels!r}")
-        banks = pixels // 4
-        if lines not in ((1, 2) if pixels == 8 else (4,)):
-            raise ValueError(f"Lines must be 1 or 2, or 4 with 16 pixels, not {lines!r}")
+        check_lines(lines, pixels)
         self.contexts = contexts
         self.max_width = max_width
         self.lines = lines
-        self.pixels, self.banks = pixels, banks
+        self.pixels = pixels
+        #: Of each component's memory.
+        self.banks = pixels // 4
         n = contexts
         super().__init__({
             "header": In(Header).array(n), "enable": In(n), "clear": In(n),
@@ -123,29 +129,9 @@ class RowBuffer(wiring.Component):
         for c in range(n):
             self._context(m, c, ys[c], ready, released, row_read)
 
-        # Writing.
-        p = self.i_place
         low = exact_log2(self.banks)
         wide = self.pixels == 16
-        banks = []   # read ports: of luma, blue, red
-        for component, name in enumerate(("luma", "blue", "red")):
-            above = Cat(p.lower, p.slot, p.context) if component == 0 else Cat(p.slot, p.context)
-            for bank in range(self.banks):
-                bits = x_bits + 3 - low + len(above) - len(p.context)
-                mem = memory.Memory(shape=64, depth=n << bits, init=[])
-                m.submodules[f"{name}_{bank}"] = mem
-                write = mem.write_port()
-                here = C(1, 1) if self.lines == self.banks else self.i_row[0] == bank
-                row = self.i[bank % self.lines]
-                if wide:
-                    row = Mux(p.x[0], self.i[bank ^ 2], row)
-                m.d.comb += [
-                    write.addr.eq(Cat(p.x, self.i_row[low:], above)),
-                    write.data.eq(row),
-                    write.en.eq(self.i_valid & (p.component == component) & here),
-                ]
-                banks.append(mem.read_port())
-        reads = [banks[n:n + self.banks] for n in range(0, 3 * self.banks, self.banks)]
+        reads = self._memories(m, x_bits, low)
 
         # The next row is chosen while one is read, so that it can follow at once.
         following, waiting = Signal(range(n)), Signal()
@@ -250,6 +236,30 @@ class RowBuffer(wiring.Component):
             m.d.comb += released.eq(Mux(
                 header.v2, (y[:4] == 0) & (y != 0), y[:3] == 7) << chosen)
         return m
+
+    def _memories(self, m, x_bits, low):
+        """Writes what comes; returns the read ports of luma, blue and red, one for each bank."""
+        p = self.i_place
+        reads = []
+        for component, name in enumerate(("luma", "blue", "red")):
+            above = Cat(p.lower, p.slot, p.context) if component == 0 else Cat(p.slot, p.context)
+            bits = x_bits + 3 - low + len(above) - len(p.context)
+            reads.append([])
+            for bank in range(self.banks):
+                mem = memory.Memory(shape=64, depth=self.contexts << bits, init=[])
+                m.submodules[f"{name}_{bank}"] = mem
+                write = mem.write_port()
+                here = C(1, 1) if self.lines == self.banks else self.i_row[0] == bank
+                row = self.i[bank % self.lines]
+                if self.pixels == 16:
+                    row = Mux(p.x[0], self.i[bank ^ 2], row)
+                m.d.comb += [
+                    write.addr.eq(Cat(p.x, self.i_row[low:], above)),
+                    write.data.eq(row),
+                    write.en.eq(self.i_valid & (p.component == component) & here),
+                ]
+                reads[-1].append(mem.read_port())
+        return reads
 
     def _words(self, m, ports, turned, name):
         """What the ports of a component give of even and of odd rows."""

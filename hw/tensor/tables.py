@@ -68,7 +68,6 @@ class Tables(wiring.Component):
         left = Signal(range(3 * self.pixels + 1))
         final = Signal()
         rest = Signal(16)
-        phases = range(3 * self.pixels // lanes)
         if self.pixels == lanes:
             planar, once = pixels, ~config.interleaved | config.raw
         else:
@@ -102,43 +101,7 @@ class Tables(wiring.Component):
                 Cat(valids).eq(Cat(self.i.valid, valids[0])),
             ]
 
-        elements = []
-        flat = Value.cast(i.pixels)
-
-        def sample(lane):
-            """Channels of a lane's pixel of CHW."""
-            if self.pixels == lanes:
-                return i.pixels[lane]
-            return [Array(i.pixels[lane + n][channel] for n in range(0, self.pixels, lanes))[phase]
-                    for channel in range(3)]
-
-        for lane in range(lanes):
-            channel, value = Signal(2, name=f"channel_{lane}"), Signal(8, name=f"value_{lane}")
-            m.d.comb += [
-                channel.eq(Mux(config.interleaved,
-                               Array((lane + lanes * p) % 3 for p in phases)[phase], i.plane)),
-                value.eq(Mux(
-                    config.interleaved,
-                    Array(flat.word_select(lanes * p + lane, 8) for p in phases)[phase],
-                    Array(sample(lane))[i.plane])),
-            ]
-            mem = memory.Memory(shape=32, depth=(self.recipes << 10), init=[])
-            m.submodules[f"table_{lane}"] = mem
-            write, read = mem.write_port(), mem.read_port()
-            number = Cat(self.write.value, self.write.channel,
-                         self.write.recipe[:ceil_log2(self.recipes)])
-            element = Signal(32, name=f"element_{lane}")
-            m.d.comb += [
-                write.addr.eq(number), write.data.eq(self.write.element),
-                write.en.eq(self.write_valid),
-                read.addr.eq(Cat(value, channel, config.recipe[:ceil_log2(self.recipes)])),
-                read.en.eq(advance),
-            ]
-            # The memory's output register.
-            with m.If(advance):
-                m.d.sync += element.eq(read.data)
-            elements.append(element)
-
+        elements = [self._element(m, config, phase, lane, advance) for lane in range(lanes)]
         with m.If(advance):
             m.d.sync += [
                 self.o.valid.eq(valids[1]),
@@ -156,3 +119,38 @@ class Tables(wiring.Component):
                             m.d.sync += self.o.p.data.eq(
                                 Cat(e[:8 << size] for e in elements))
         return m
+
+    def _element(self, m, config, phase, lane, advance):
+        """Look up what a lane's sample becomes."""
+        i, lanes = self.i.p, self.LANES
+        phases = range(3 * self.pixels // lanes)
+        flat = Value.cast(i.pixels)
+        planar = i.pixels[lane]         # the channels of the lane's pixel of CHW
+        if self.pixels != lanes:
+            planar = [Array(i.pixels[lane + n][k] for n in range(0, self.pixels, lanes))[phase]
+                      for k in range(3)]
+        channel, value = Signal(2, name=f"channel_{lane}"), Signal(8, name=f"value_{lane}")
+        m.d.comb += [
+            channel.eq(Mux(config.interleaved,
+                           Array((lane + lanes * p) % 3 for p in phases)[phase], i.plane)),
+            value.eq(Mux(
+                config.interleaved,
+                Array(flat.word_select(lanes * p + lane, 8) for p in phases)[phase],
+                Array(planar)[i.plane])),
+        ]
+        mem = memory.Memory(shape=32, depth=(self.recipes << 10), init=[])
+        m.submodules[f"table_{lane}"] = mem
+        write, read = mem.write_port(), mem.read_port()
+        number = Cat(self.write.value, self.write.channel,
+                     self.write.recipe[:ceil_log2(self.recipes)])
+        element = Signal(32, name=f"element_{lane}")
+        m.d.comb += [
+            write.addr.eq(number), write.data.eq(self.write.element),
+            write.en.eq(self.write_valid),
+            read.addr.eq(Cat(value, channel, config.recipe[:ceil_log2(self.recipes)])),
+            read.en.eq(advance),
+        ]
+        # The memory's output register.
+        with m.If(advance):
+            m.d.sync += element.eq(read.data)
+        return element

@@ -13,15 +13,16 @@ from streams import Sink, Source, begin, pack
 
 CONTEXTS = 3
 PORT = int(os.environ["HEADRACE_PORT"])
-CHUNK, BEAT, SIZE = Chunk(CONTEXTS), ResultBeat(CONTEXTS, PORT), PORT // 8
+MOST = int(os.environ["HEADRACE_CHUNK"])    # bytes of a chunk
+CHUNK, BEAT, SIZE = Chunk(CONTEXTS, MOST), ResultBeat(CONTEXTS, PORT), PORT // 8
 
 
 def chunks(context, plane, row, rng, size=None):
     """A row, cut into chunks; what lies behind the bytes of the last one may be anything."""
     cut, at = [], 0
     while at < len(row):
-        count = min(size or rng.randint(1, 32), len(row) - at)
-        junk = rng.randbytes(32 - count) if at + count == len(row) else b""
+        count = min(size or rng.randint(1, MOST), len(row) - at)
+        junk = rng.randbytes(MOST - count) if at + count == len(row) else b""
         cut.append(pack(CHUNK, context=context, plane=plane, count=count,
                         data=int.from_bytes(row[at:at + count] + junk, "little"),
                         last=at + count == len(row)))
@@ -93,7 +94,7 @@ async def rows_go_to_their_place(dut, i_stall, o_stall):
         image = images[context]
         plane = rng.randrange(3)
         row = rng.randbytes(rng.choice([1, 2, 31, 32, 33, 64, rng.randint(1, 200)]))
-        cut = chunks(context, plane, row, rng, rng.choice([None, 32, 24, 8]))
+        cut = chunks(context, plane, row, rng, rng.choice([None, MOST, 24, 8]))
         source.queue.extend(cut)
         address = image.place(plane)
         queued += len(beats(address, row))
@@ -121,8 +122,8 @@ async def every_alignment_and_length(dut):
     for n in range(64 * 5):
         row = rng.randbytes(1 + n % 67)
         address = image.place(1)
-        source.queue.extend(chunks(0, 1, row, rng, 32))
-        piece = min(32, SIZE)
+        source.queue.extend(chunks(0, 1, row, rng, MOST))
+        piece = min(MOST, SIZE)
         last = (len(row) - 1) // piece * piece
         cycles += last // piece + 1 + ((address + last) % SIZE + len(row) - last > SIZE)
         wanted.append((address, row))

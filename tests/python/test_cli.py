@@ -179,6 +179,22 @@ def test_bench_card_scales(sim_built, tmp_path, name, monkeypatch):
     assert more["ratio"] >= 0.95 * more["lanes"] and more["limit"] == "image lanes"
 
 
+def test_wide_card(tmp_path):
+    """A picture of few symbols: exact, and at more pixels a cycle than other cards have."""
+    pytest.importorskip("headrace._wide", reason="the simulated card wide is not built",
+                        exc_type=ImportError)
+    file = tmp_path / "flat.jpg"
+    with Image.open(PHOTO) as photo:
+        photo.resize((633, 479)).save(file, quality=5, subsampling="4:2:2")
+    with headrace.open("wide", fallback="raise") as card, headrace.open("cpu") as reference:
+        for recipe in (dict(layout="HWC"), bench.LANE):
+            items = 4 * [file.read_bytes()]
+            np.testing.assert_array_equal(card.image(**recipe)(items),
+                                          reference.image(**recipe)(items))
+    [figures] = bench.jpeg([file], card="wide")
+    assert figures["pixels_per_cycle"] > 8
+
+
 def test_bench_wire(nic_built, small, monkeypatch, capsys):
     monkeypatch.setattr(bench_wire, "ARRIVING", (256, 8896))
     monkeypatch.setattr(bench_wire, "LEAVING", (1024,))
