@@ -3,7 +3,7 @@
 
 import dataclasses
 
-from ..jpeg.rows import check_lines
+from ..jpeg.lines import check_lines
 from ..text.tables import EntryBits, feature_limit
 from ..text.vocabulary import Geometry
 

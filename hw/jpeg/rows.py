@@ -8,18 +8,11 @@ from amaranth.utils import ceil_log2, exact_log2
 
 from ..stream.layout import PIXELS
 from ..stream.turns import next_in_turn
+from .lines import check_lines
 from .markers import Header
 
 
-__all__ = ["check_lines", "Place", "Step", "RowBuffer"]
-
-
-def check_lines(lines, pixels):
-    """Raise :exc:`ValueError` if row buffers cannot take ``lines`` and give ``pixels`` a cycle."""
-    if pixels not in (8, 16):
-        raise ValueError(f"Pixels must be 8 or 16, not {pixels!r}")
-    if lines not in ((1, 2) if pixels == 8 else (4,)):
-        raise ValueError(f"Lines must be 1 or 2, or 4 with 16 pixels, not {lines!r}")
+__all__ = ["Place", "Step", "RowBuffer"]
 
 
 def Place(contexts, max_width):
