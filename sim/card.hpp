@@ -32,7 +32,7 @@ class Card {
   public:
     Card(uint64_t memory_size, uint64_t patience)
         : memory_(std::make_shared<Memory>(memory_size)),
-          rtl_(std::make_unique<Vcard>(&context_)), axi_(*rtl_, *memory_), patience_(patience) {
+          rtl_(std::make_unique<Vcard>(alone(context_))), axi_(*rtl_, *memory_), patience_(patience) {
         reset();
     }
     ~Card() { rtl_->final(); }
@@ -179,6 +179,13 @@ class Card {
     void expect_progress() { last_progress_ = cycles_; }
 
   private:
+    // Without worker threads, which the model does not need: a forked process has none, and would
+    // wait for them for ever when it destroys its copy.
+    static VerilatedContext *alone(VerilatedContext &context) {
+        context.threads(1);
+        return &context;
+    }
+
     // Verilator renames ports that are words of C++ or of its libraries.
     bool interrupt() const { return rtl_->__SYM__interrupt; }
 

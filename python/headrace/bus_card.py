@@ -3,7 +3,6 @@
 
 import functools
 import math
-import threading
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from headrace.header import image_size
 from headrace.held import Held
 from headrace.hw.card.jobs import JOB, RECIPE, RECIPE_BYTES, Kind
 from headrace.hw.status import Detail, Status
+from headrace.processes import ProcessLock
 from headrace.results import collect_image, reports_of, settle_images, settle_texts
 from headrace.rounds import LOADING, NOWHERE, Rounds
 from headrace.sim_text import TextWork
@@ -51,11 +51,16 @@ class BusCard(Card):
     Subclasses call :meth:`_connect` when they have one.
     """
 
+    def __init__(self, name, fallback):
+        super().__init__(name, fallback)
+        self._lock = ProcessLock()
+        self._bus = None
+        self._abandoned = False  # it is the parent's of this process
+
     def _connect(self, config, transport):
         """Begin to drive a card of this configuration."""
         self.config = config
         self._bus = transport
-        self._lock = threading.Lock()
         self._rounds = Rounds(transport.memory, self._run, transport.start, transport.stop)
         self._recipes = Held(config.recipes)
         self._texts = TextWork(config, self._rounds)
@@ -63,12 +68,43 @@ class BusCard(Card):
 
     def _close(self):
         with self._lock:
-            self._give_back()
-            # Their functions are this card's, which would go round in circles.
-            self._bus = self._rounds = self._texts = None
+            if self._bus is not None and not self._abandoned:
+                self._give_back()
+            self._let_loose()
+
+    def _let_loose(self):
+        """Drive no card any more."""
+        # Their functions are this card's, which would go round in circles.
+        self._bus = self._rounds = self._texts = None
 
     def _give_back(self):
         """Free what the way to the card takes."""
+
+    # Processes
+
+    def _abandon(self):
+        # What becomes of the way to the card is its own affair: most of what it could do now, be it
+        # to free memory, would be done to the parent's card.
+        self._abandoned = True
+
+    def _reopen(self):
+        """In a forked process: get a card of one's own.
+
+        Raises
+        ------
+        CardError
+            If there is none to be had.
+        """
+        raise CardError(f"Card {self.name!r} belongs to the process that opened it, not to one that "
+                        "was forked from it: open the card in each worker process, after the fork")
+
+    def _finish(self, seconds):
+        self._closed = True
+        if self._bus is not None:
+            self._bus.cancel()
+        # Whoever has the card leaves it, and whoever waits for it finds it closed.
+        if self._lock.acquire(timeout=seconds):
+            self._lock.release()
 
     def counters(self):
         """As of every card; and the card's own 64-bit counters, see ``headrace.hw.card.registers``.
@@ -81,8 +117,12 @@ class BusCard(Card):
     # Batches
 
     def _check_open(self):
-        if self._bus is None:
+        self._part()
+        if self._closed:
             raise CardError(f"Card must be open, not closed: {self!r}")
+        if self._abandoned:
+            self._reopen()
+            self._abandoned = False
 
     def _reset(self):
         """The card forgets everything."""
@@ -155,12 +195,12 @@ class BusCard(Card):
         return self.config.max_ngram
 
     def _hash(self, recipe, items):
-        results, reports = self._do_texts(self._texts.hash, recipe, items)
+        results, reports = self._do_texts(TextWork.hash, recipe, items)
         return [Refused(report.status, report.detail) if result is None else result
                 for result, report in zip(results, reports)]
 
     def _tokenize(self, recipe, items):
-        results, reports = self._do_texts(self._texts.tokenize, recipe, items)
+        results, reports = self._do_texts(TextWork.tokenize, recipe, items)
         return [report.error if result is None else result
                 for result, report in zip(results, reports)]
 
@@ -168,7 +208,7 @@ class BusCard(Card):
         """Results of texts, None for those that the card handed back; and their reports."""
         with self._lock:
             self._check_open()
-            outcomes = work(recipe, items)
+            outcomes = work(self._texts, recipe, items)
         results, reports = settle_texts(self.fallback, outcomes)
         self._note(reports)
         return results, reports

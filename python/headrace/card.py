@@ -5,6 +5,7 @@ import abc
 import collections
 import dataclasses
 import functools
+import os
 import threading
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from headrace.errors import CardError
 from headrace.hashing import vectorizer
 from headrace.hw.status import Detail, Status
+from headrace.processes import ProcessLock, watch
 from headrace.recipe import Recipe
 from headrace.tokenizer import Tokenizer
 
@@ -63,6 +65,11 @@ class Card(abc.ABC):
 
     All methods may be called from any thread. A card is closed by :meth:`close` or at the end of
     a ``with`` block, and can be pickled: the copy opens a card of the same kind.
+
+    In a forked process the card, and what was made of it, work as in its parent: a simulated card
+    or a connection of the process's own is opened when it is first needed, and its counters begin
+    at zero. A card on hardware, or behind ``udp://``, is its parent's: there all that needs it
+    raises :class:`CardError`.
     """
 
     def __init__(self, name, fallback):
@@ -70,8 +77,10 @@ class Card(abc.ABC):
         self.fallback = fallback
         self._closed = False
         self._local = threading.local()
-        self._tally_lock = threading.Lock()
+        self._tally_lock = ProcessLock()
         self._tally = collections.Counter()
+        self._process_id = os.getpid()
+        watch(self)
 
     # What a kind of card implements
 
@@ -126,6 +135,19 @@ class Card(abc.ABC):
 
     def _close(self):  # noqa: B027
         """Release what the card holds; called once."""
+
+    def _abandon(self):  # noqa: B027
+        """In a forked process: let go of what is the parent's, without the parent noticing."""
+
+    def _finish(self, seconds):  # noqa: B027
+        """The interpreter ends, see :func:`headrace.processes.watch`."""
+
+    def _part(self):
+        """In a forked process: begin anew. Does nothing where the card was opened."""
+        if self._process_id != os.getpid():
+            self._process_id = os.getpid()
+            self._tally = collections.Counter()
+            self._abandon()
 
     # Verbs
 
@@ -248,6 +270,7 @@ class Card(abc.ABC):
         ``items``, ``fallbacks`` and ``failures`` are counts; ``statuses`` maps
         ``"STATUS/DETAIL"`` to the number of items that the card did not deliver.
         """
+        self._part()
         with self._tally_lock:
             tally = dict(self._tally)
         statuses = {name: tally.pop(name) for name in sorted(tally) if "/" in name}
@@ -261,6 +284,7 @@ class Card(abc.ABC):
 
     def close(self):
         """Release the card. Closing twice does nothing."""
+        self._part()
         if not self._closed:
             self._closed = True
             self._close()
@@ -281,6 +305,7 @@ class Card(abc.ABC):
 
     def _note(self, reports):
         """Count the items of a call."""
+        self._part()
         self._local.last = reports
         with self._tally_lock:
             self._tally["items"] += len(reports)

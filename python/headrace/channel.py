@@ -175,6 +175,10 @@ class Channel:
                     pass
             except OSError:  # it has gone already, or takes its time
                 pass
+        self.abandon()
+
+    def abandon(self):
+        """Close this process's descriptors of the sockets, and do nothing else."""
         self._control.close()
         self._udp.close()
 

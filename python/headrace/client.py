@@ -20,6 +20,7 @@ from headrace.control import PORT, ControlError
 from headrace.errors import CardError, NoAnswer
 from headrace.hashing import Refused
 from headrace.hw.status import Status
+from headrace.processes import ProcessLock
 from headrace.results import (
     collect_image, features_of, report_of, settle_images, settle_texts, tokens_of)
 
@@ -64,7 +65,7 @@ class Client(Card):
         check_options(options)
         super().__init__(f"{host}:{port}", fallback)
         self._address, self._options = (host, port), options
-        self._lock = threading.Lock()  # of the table of channels
+        self._lock = ProcessLock()  # of the table of channels
         self._channels = collections.OrderedDict()
         self._seconds = 0.0
         self._counts = collections.Counter()
@@ -81,6 +82,14 @@ class Client(Card):
                 slot.close()
             self._channels.clear()
 
+    def _abandon(self):
+        # The parent goes on with its connections; a channel of one's own is opened for each work.
+        for slot in self._channels.values():
+            slot.abandon()
+        self._channels = collections.OrderedDict()
+        self._seconds = 0.0
+        self._counts = collections.Counter()
+
     def counters(self):
         """As of every card; and what happened on the way.
 
@@ -89,6 +98,7 @@ class Client(Card):
         answers, ``damaged`` datagrams, ``incomplete`` answers, ``bytes_sent`` and
         ``bytes_received`` of datagrams, ``seconds`` within calls.
         """
+        self._part()
         with self._tally_lock:
             counts = dict(self._counts)
             seconds = self._seconds
@@ -212,6 +222,7 @@ class Client(Card):
 
     def _slot(self, work, reply):
         """The slot of a channel, to be entered."""
+        self._part()
         with self._lock:
             if self._closed:
                 raise CardError(f"Card must be open, not closed: {self!r}")
@@ -262,6 +273,11 @@ class _Slot:
         with self._lock:
             self._dead = True
             self._drop()
+
+    def abandon(self):
+        """In a forked process: let go of the channel, which is the parent's."""
+        if self._channel is not None:
+            self._channel.abandon()
 
     def _drop(self):
         if self._channel is not None:

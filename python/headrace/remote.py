@@ -439,5 +439,9 @@ class RemoteCard(QueuePairs, BusCard):
         super()._close()
         self._socket.close()
 
+    def _abandon(self):
+        super()._abandon()
+        self._socket.close()  # this process's descriptor of it
+
     def __reduce__(self):
         return functools.partial(RemoteCard, self.name, self.fallback, **self._options), ()

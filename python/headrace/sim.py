@@ -69,7 +69,11 @@ class SimTransport(Transport):
         self.rtl.configure(stalls, latency, seed)
         self.memory = self.rtl.memory
         self.start, self.stop = 0, memory
+        self._cancelled = False
         self._enable()
+
+    def cancel(self):
+        self._cancelled = True
 
     def read_register(self, address):
         return self.rtl.read_register(address)
@@ -90,7 +94,8 @@ class SimTransport(Transport):
         try:
             rtl.expect_progress()
             while not rtl.run(SLICE):
-                pass
+                if self._cancelled:
+                    raise CardError("The interpreter ends while the simulated card is at work")
         except self._stuck as error:
             raise CardError(f"The simulated card is stuck: {error}") from error
         rtl.write_register(registers.ISR, rtl.read_register(registers.ISR))
@@ -134,9 +139,19 @@ class SimCard(BusCard):
                  seed=1):
         super().__init__(name, fallback)
         self._options = dict(memory=memory, stalls=stalls, latency=latency, seed=seed)
-        transport = SimTransport(name, **self._options)
+        self._reopen()
+
+    def _reopen(self):
+        options = {name: self._options[name] for name in ("memory", "stalls", "latency", "seed")}
+        transport = SimTransport(self.name, **options)
         self._rtl = transport.rtl
-        self._connect(CONFIGS[name], transport)
+        self._connect(CONFIGS[self.name], transport)
+
+    def _abandon(self):
+        super()._abandon()
+        # The copy of a simulation is this process's own memory, and free to go.
+        self._let_loose()
+        self._rtl = None
 
     def __reduce__(self):
         from headrace.cards import open

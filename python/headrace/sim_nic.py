@@ -50,9 +50,8 @@ class SimNic(QueuePairs, SimCard, Nic):
     def __init__(self, name="nic", fallback="cpu", *, mac="02:00:00:00:12:34", ip="10.77.0.2",
                  segment=1024, message_bytes=1 << 21, result_bytes=1 << 22, wire_stalls=0.0,
                  memory=1 << 29, **options):
-        super().__init__(name, fallback, memory=memory, **options)
-        self._options |= dict(mac=mac, ip=ip, segment=segment, message_bytes=message_bytes,
-                              result_bytes=result_bytes, wire_stalls=wire_stalls)
+        self._network = dict(mac=mac, ip=ip, segment=segment, message_bytes=message_bytes,
+                             result_bytes=result_bytes, wire_stalls=wire_stalls)
         self.mac, self.ip, self.segment = mac, ip, segment
         for what, value, least in (("Message bytes", message_bytes, BUS),
                                    ("Result bytes", result_bytes, 2 * BUS),
@@ -62,8 +61,16 @@ class SimNic(QueuePairs, SimCard, Nic):
                                  f"not {value!r}")
         if segment > 8192:
             raise ValueError(f"Segment must be at most 8192, not {segment!r}")
+        super().__init__(name, fallback, memory=memory, **options)
+        self._options |= self._network
+
+    def _reopen(self):
+        super()._reopen()
         slots = self.config.slots
+        message_bytes, result_bytes, wire_stalls = (
+            self._network[name] for name in ("message_bytes", "result_bytes", "wire_stalls"))
         self.most_message, self.most_result = message_bytes, result_bytes - BUS
+        memory = self._bus.stop
         self._rounds.stop = room = memory - slots * message_bytes - (slots + 1) * result_bytes
         if room < 1 << 24:
             raise ValueError(f"Memory must hold {slots} messages and results, and 16 MiB, not "
@@ -71,7 +78,7 @@ class SimNic(QueuePairs, SimCard, Nic):
         self._results_at = room + slots * message_bytes
         rx, tx = [float(wire_stalls)] * 2 if np.ndim(wire_stalls) == 0 else wire_stalls
         self._rtl.configure_network(rx, tx, self._options["seed"])
-        self._queues = {}    # by index
+        self._queues = {}    # by index; those of the parent of a forked process are not among them
         self._received = []  # results in host memory that nobody asked for yet
         self._attach()
 

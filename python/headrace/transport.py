@@ -61,6 +61,10 @@ class Transport(abc.ABC):
     def reset(self):
         """Nothing is under way afterwards. The card may have forgotten all that it was told."""
 
+    def cancel(self):
+        """The interpreter ends: :meth:`wait` should raise :class:`CardError` soon. May be called
+        from any thread."""
+
     def run(self, jobs, count, completions):
         """Have the card do the ``count`` jobs at an address, and return when it has.
 

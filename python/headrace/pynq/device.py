@@ -14,6 +14,7 @@ from headrace.errors import CardError
 from headrace.hw.board.identity import VLNV
 from headrace.hw.card import registers
 from headrace.hw.card.config import BUS
+from headrace.processes import ProcessLock, watch
 from headrace.pynq.memory import SimMemory, XrtMemory
 from headrace.sim import SimTransport
 from headrace.xrt import XrtKernel
@@ -45,7 +46,17 @@ class CardDevice(pynq.Device):
         self.ip_dict, self.mem_dict = {}, {}
         self.memory = memory
         self._base = None
-        self._lock = threading.RLock()
+        self._lock = ProcessLock(threading.RLock)
+        self._process_id = os.getpid()
+        watch(self)
+
+    def _part(self):
+        """Nothing of the card is let go in a forked process: it is the parent's."""
+
+    def _finish(self, seconds):
+        """The interpreter ends: wait for whoever is inside of the card."""
+        if self._lock.acquire(timeout=seconds):
+            self._lock.release()
 
     # What a kind of card implements
 
@@ -60,6 +71,13 @@ class CardDevice(pynq.Device):
     def _write(self, offset, value):
         """Write a register of 32 bits; IndexError if there is none."""
         raise NotImplementedError
+
+    def _check_process(self):
+        """Raise :class:`CardError` in a forked process: the card is its parent's."""
+        if self._process_id != os.getpid():
+            raise CardError(f"Device {self.name} belongs to the process that opened it, not to one "
+                            "that was forked from it: load the overlay in each worker process, on "
+                            "a device of its own")
 
     # Overlays
 
@@ -83,6 +101,7 @@ class CardDevice(pynq.Device):
 
     def download(self, bitstream, parser=None):
         """Load the overlay, and put the card's registers where it has them."""
+        self._check_process()
         parser = parser or self.parser or self.get_bitfile_metadata(bitstream.bitfile_name)
         bases = [ip["phys_addr"] for ip in parser.ip_dict.values() if ip.get("type") == VLNV]
         if len(bases) != 1:
@@ -116,17 +135,20 @@ class CardDevice(pynq.Device):
 
     def flush(self, bo, offset, ptr, size):
         """Copy from the host to the card."""
+        self._check_process()
         with self._lock:
             self.memory.push(bo, offset, ptr, size)
 
     def invalidate(self, bo, offset, ptr, size):
         """Copy from the card to the host."""
+        self._check_process()
         with self._lock:
             self.memory.pull(bo, offset, ptr, size)
 
     # Registers
 
     def _offset(self, address, length):
+        self._check_process()
         if self._base is None:
             raise CardError("An overlay must be downloaded before its registers are used")
         offset = address - self._base

@@ -4,7 +4,6 @@
 import contextlib
 import inspect
 import operator
-import threading
 
 import pynq
 from pynq.buffer import PynqBuffer
@@ -14,6 +13,7 @@ from headrace.errors import CardError
 from headrace.hw.board.identity import VLNV
 from headrace.hw.card import registers
 from headrace.hw.card.config import BUS
+from headrace.processes import ProcessLock
 from headrace.pynq.transport import PynqTransport
 
 
@@ -110,7 +110,7 @@ class Headrace(pynq.DefaultIP):
         #: Where the kernel's buffers are allocated.
         self.target = self.device.get_memory_by_name(memory) if memory else self.device
         self._card = None
-        self._making = threading.Lock()
+        self._making = ProcessLock()
 
     @property
     def signature(self):

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cards in forked processes, and at the end of the interpreter.
+
+A fork copies a card's memory, its locks as other threads hold them, and its connections. The copy
+must use none of them: it opens its own when it needs them. ``Card`` says what each kind does.
+"""
+
+import atexit
+import os
+import threading
+import weakref
+
+
+__all__ = ["ProcessLock", "watch"]
+
+
+#: Seconds for which the end of the interpreter waits for a thread to leave a card.
+PARTING = 10.0
+
+_watched = weakref.WeakSet()
+
+
+class ProcessLock:
+    """A lock that is free in a forked process, whoever held it at the fork. Used by ``with``.
+
+    Parameters
+    ----------
+    make
+        Makes the lock itself: ``threading.Lock`` or ``threading.RLock``.
+    """
+
+    def __init__(self, make=threading.Lock):
+        self._make = make
+        self._process = os.getpid()
+        self._lock = make()
+
+    def acquire(self, timeout=-1):
+        """Take the lock; whether that succeeded within so many seconds, -1 being no limit."""
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            self._lock = self._make()
+        return self._lock.acquire(timeout=timeout)
+
+    def release(self):
+        """Give the lock back."""
+        self._lock.release()
+
+    def __enter__(self):
+        self.acquire()
+        return self
+
+    def __exit__(self, *exception):
+        self.release()
+
+
+def watch(thing):
+    """Have ``thing`` told of forks and of the end of the interpreter.
+
+    Parameters
+    ----------
+    thing
+        ``thing._part()`` is called in a forked process, where it must let go of what is the
+        parent's. ``thing._finish(seconds)`` is called when the interpreter ends, and must return
+        when no thread is inside of the card's own code any more, or after that time.
+    """
+    _watched.add(thing)
+
+
+def _part():
+    for thing in list(_watched):
+        thing._part()
+
+
+def _finish():
+    for thing in list(_watched):
+        thing._finish(PARTING)
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_part)
+# A daemon thread that comes back from C++ when there is no interpreter any more ends the process
+# with an abort.
+atexit.register(_finish)
