@@ -95,8 +95,9 @@ class BusCard(Card):
         CardError
             If there is none to be had.
         """
-        raise CardError(f"Card {self.name!r} belongs to the process that opened it, not to one that "
-                        "was forked from it: open the card in each worker process, after the fork")
+        raise CardError(f"Card {self.name!r} belongs to the process that opened it, not to one "
+                        "that was forked from it: open the card in each worker process, after the "
+                        "fork")
 
     def _finish(self, seconds):
         self._closed = True

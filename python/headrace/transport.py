@@ -61,7 +61,7 @@ class Transport(abc.ABC):
     def reset(self):
         """Nothing is under way afterwards. The card may have forgotten all that it was told."""
 
-    def cancel(self):
+    def cancel(self):  # noqa: B027
         """The interpreter ends: :meth:`wait` should raise :class:`CardError` soon. May be called
         from any thread."""
 

@@ -100,7 +100,8 @@ def test_fork_while_a_thread_has_the_card(what, sim_built):
 
         def use():
             while not stop.is_set():
-                assert all(np.array_equal(got, pixels(7)) for got in card.decode_jpeg([jpeg(7)] * 8))
+                got = card.decode_jpeg([jpeg(7)] * 8)
+                assert all(np.array_equal(one, pixels(7)) for one in got)
 
         def work():
             if "{what}" == "decode_jpeg":
@@ -157,7 +158,7 @@ def test_texts_after_a_fork(sim_built):
 
 
 def test_pool_of_clients(nic_built):
-    """A client that was used before workers fork: each has a connection, and answers, of its own."""
+    """A client that was used before workers fork: each has a connection of its own."""
     run("""
         try:
             card = Client("127.0.0.1", port, timeout=5, retries=3)
@@ -201,8 +202,9 @@ def test_fork_while_a_thread_has_the_client(nic_built):
             thread = threading.Thread(target=use)
             thread.start()
             time.sleep(0.3)
-            codes = [child(work) for work in (lambda: right(card, 8), lambda: card.counters() and True,
-                                              lambda: card.close() is None) for _ in range(2)]
+            works = (lambda: right(card, 8), lambda: bool(card.counters()),
+                     lambda: card.close() is None)
+            codes = [child(work) for work in works for _ in range(2)]
             stop.set()
             thread.join()
             assert codes == [0] * 6, codes
