@@ -5,11 +5,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := $(shell find hw sim -name cocotb -prune -o -type f -name '*.[ch]pp' -print -o -type f -name '*.py' -print)
 
-.PHONY: help install demo test sim formal campaign exports bench scaling report report-kernels \
+.PHONY: help install demo test test-oldest wheel sim formal campaign exports bench scaling report report-kernels \
 	report-boards bitstream program vocabulary lint clean
 
 help:            ## This list
-	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST)
 
 install: .venv/.installed  ## Set up .venv and compile the simulated card
 
@@ -18,6 +18,20 @@ demo: .venv/.installed     ## One photo through the simulated card
 
 test: .venv/.installed     ## All tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+test-oldest:               ## All tests with the oldest versions that pyproject.toml allows, half an hour
+	$(PYTHON) -m venv --clear build/oldest
+	build/oldest/bin/python -m pip install --quiet uv
+	build/oldest/bin/uv pip compile --quiet --resolution lowest-direct --extra hw --extra test \
+		--extra text --python build/oldest/bin/python pyproject.toml -o build/oldest/constraints.txt
+	PIP_CONSTRAINT=$(CURDIR)/build/oldest/constraints.txt build/oldest/bin/python -m pip install \
+		--quiet --config-settings=build-dir=build/oldest/cards '.[hw,test,text]'
+	build/oldest/bin/python -m pytest -n 2 --dist worksteal
+
+wheel: .venv/.build        ## sdist and wheel in build/dist; the wheel alone, tried in an empty environment
+	rm -rf build/dist
+	$(BIN)/python -m build --outdir build/dist
+	$(BIN)/python tests/alone.py build/dist
 
 sim: .venv/.installed      ## The kernels' tests alone
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests/hw
@@ -95,6 +109,10 @@ endef
 
 .venv/.vocabulary: .venv/.installed
 	$(BIN)/python -m pip install --quiet 'gguf>=0.10'
+	@touch $@
+
+.venv/.build: .venv/bin/python
+	$(BIN)/python -m pip install --quiet 'build>=1.2'
 	@touch $@
 
 .venv/.lint: .venv/bin/python
