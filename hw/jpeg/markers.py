@@ -74,6 +74,7 @@ class Markers(wiring.Component):
         remaining = Signal(16)     # bytes of the segment still to come
         index = Signal(7)          # byte within the segment or table
         high = Signal(8)
+        last_bytes = Signal()      # behind what is skipped, those matter
 
         seen_frame, jfif, adobe, transform, match = (
             Signal(name=name) for name in ("seen_frame", "jfif", "adobe", "transform", "match"))
@@ -189,7 +190,11 @@ class Markers(wiring.Component):
             with m.State("Length low"):
                 with take():
                     length = Cat(byte, high)
-                    m.d.sync += [remaining.eq(length - 2), index.eq(0), match.eq(1)]
+                    # Of Photoshop's blocks, Pillow stumbles over one that ends behind its name and
+                    # number: that is seen by the last 6 bytes.
+                    photoshop = ~self.tail & (code == 0xed) & (length >= 8)
+                    m.d.sync += [remaining.eq(length - Mux(photoshop, 8, 2)), index.eq(0),
+                                 match.eq(1), last_bytes.eq(photoshop)]
                     is_app = (code[4:] == 0xe) | (code == 0xfe)
                     # Where Pillow would miss bytes, if this is JFIF, Adobe or an ICC profile.
                     cut = Mux(code == 0xe2, length[1:] == 14 >> 1,
@@ -229,11 +234,14 @@ class Markers(wiring.Component):
             with m.State("Skip"):
                 m.d.comb += self.skip.valid.eq(1)
                 with m.If(self.skip.ready):
+                    m.d.sync += last_bytes.eq(0)
                     m.next = "Marker"
+                    with m.If(last_bytes):
+                        m.next = "Application"
 
             with m.State("Application"):
                 with take():
-                    for name, app in ((b"JFIF\0", 0xe0), (b"Adobe", 0xee)):
+                    for name, app in ((b"JFIF\0", 0xe0), (b"8BIM", 0xed), (b"Adobe", 0xee)):
                         with m.If(code == app):
                             for n, c in enumerate(name):
                                 with m.If((index == n) & (byte != c)):
@@ -242,6 +250,11 @@ class Markers(wiring.Component):
                         with m.If(match):
                             m.d.sync += jfif.eq(1)
                         m.next = "Skip"
+                    with m.If((code == 0xed) & (index == 4)):
+                        m.d.sync += remaining.eq(1)
+                        m.next = "Skip"
+                        with m.If(match):
+                            corrupt()
                     with m.If((code == 0xee) & (index == 11)):
                         with m.If(match):
                             m.d.sync += [adobe.eq(1), transform.eq(byte != 0)]
