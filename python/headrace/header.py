@@ -9,7 +9,7 @@ import warnings
 from PIL import Image
 
 
-__all__ = ["image_size", "check_pixels", "check_file"]
+__all__ = ["image_size", "check_file"]
 
 
 SOF = {0xC0 + n for n in range(16)} - {0xC4, 0xC8, 0xCC}
@@ -67,19 +67,6 @@ def image_size(data):
     return None
 
 
-def check_pixels(height, width):
-    """Obey ``PIL.Image.MAX_IMAGE_PIXELS`` as Pillow does.
-
-    Raises
-    ------
-    DecompressionBombError
-        For more than twice as many pixels. For more than as many there is a
-        ``DecompressionBombWarning``, which is raised if warnings are errors.
-    """
-    if Image.MAX_IMAGE_PIXELS is not None and height * width > Image.MAX_IMAGE_PIXELS:
-        Image._decompression_bomb_check((width, height))
-
-
 def odd_resolution(exif):
     """Whether Pillow might stumble over the resolution in an EXIF segment, False only if not."""
     if exif[:10] not in EXIF:
@@ -96,7 +83,7 @@ def check_file(data):
     """Whether Pillow opens a JPEG file that a card has decoded.
 
     Its parser reads more of a header than libjpeg does. Only where that could make a difference is
-    it asked.
+    it asked. Its limit of pixels holds in any case.
 
     Parameters
     ----------
@@ -108,8 +95,9 @@ def check_file(data):
 
     Raises
     ------
-    DecompressionBombError or DecompressionBombWarning
-        See :func:`check_pixels`.
+    DecompressionBombError
+        If there are more than twice as many pixels as ``PIL.Image.MAX_IMAGE_PIXELS``. For more than
+        as many there is a ``DecompressionBombWarning``, which is raised if warnings are errors.
     """
     size, exif, position, unpack = None, [], 2, SEGMENT.unpack_from
     try:
@@ -141,5 +129,7 @@ def check_file(data):
                 pass
             except Exception:  # whatever its plugins raise
                 return False
-    check_pixels(*size)
+    height, width = size
+    if Image.MAX_IMAGE_PIXELS is not None and height * width > Image.MAX_IMAGE_PIXELS:
+        Image._decompression_bomb_check((width, height))
     return True

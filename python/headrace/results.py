@@ -11,7 +11,7 @@ from headrace.card import Outcome, Report, check_target
 from headrace.cpu import redo
 from headrace.errors import ItemError
 from headrace.hashing import HashingRecipe
-from headrace.header import check_file, check_pixels, image_size
+from headrace.header import check_file, image_size
 from headrace.hw.image.order import vertical_first
 from headrace.hw.status import Detail, Status
 from headrace.recipe import Recipe
@@ -131,8 +131,6 @@ def as_pillow(recipe, item, outcome):
     try:
         if item.ndim == 1 and not check_file(item):
             return dataclasses.replace(report, status=Status.CORRUPT, detail=Detail.SEGMENT)
-        if recipe.crop is not None:
-            check_pixels(*recipe.crop)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         return Outcome(None, dataclasses.replace(report, error=error))
     if in_other_order(recipe, item):
