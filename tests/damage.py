@@ -2,7 +2,6 @@
 """JPEG files that are not what they were: mutations of bytes, and of what the bytes mean."""
 
 import io
-import random
 
 import numpy as np
 from PIL import Image

@@ -124,7 +124,7 @@ class Markers(wiring.Component):
                         m.next = "Dispatch"
                     with m.Else():
                         m.d.sync += [signal.eq(0) for signal in (
-                            header, seen_frame, jfif, adobe, transform, index,
+                            header, seen_frame, jfif, adobe, transform, index, last_bytes,
                             dc_ready, ac_ready, dc_bad, ac_bad, q_ready, q_wide)]
                         m.next = "SOI"
 
@@ -190,11 +190,7 @@ class Markers(wiring.Component):
             with m.State("Length low"):
                 with take():
                     length = Cat(byte, high)
-                    # Of Photoshop's blocks, Pillow stumbles over one that ends behind its name and
-                    # number: that is seen by the last 6 bytes.
-                    photoshop = ~self.tail & (code == 0xed) & (length >= 8)
-                    m.d.sync += [remaining.eq(length - Mux(photoshop, 8, 2)), index.eq(0),
-                                 match.eq(1), last_bytes.eq(photoshop)]
+                    m.d.sync += [remaining.eq(length - 2), index.eq(0), match.eq(1)]
                     is_app = (code[4:] == 0xe) | (code == 0xfe)
                     # Where Pillow would miss bytes, if this is JFIF, Adobe or an ICC profile.
                     cut = Mux(code == 0xe2, length[1:] == 14 >> 1,
@@ -210,6 +206,8 @@ class Markers(wiring.Component):
                         with m.If(~self.tail & (((code == 0xe0) & (length >= 16))
                                                 | ((code == 0xee) & (length >= 14)))):
                             m.next = "Application"
+                        with m.If(~self.tail & (code == 0xed)):
+                            m.next = "Photoshop"
                         with m.If(~self.tail & cut):
                             corrupt()
                     with m.Else():
@@ -238,6 +236,13 @@ class Markers(wiring.Component):
                     m.next = "Marker"
                     with m.If(last_bytes):
                         m.next = "Application"
+
+            with m.State("Photoshop"):
+                # Of its blocks, Pillow stumbles over one that ends behind its number: that is seen
+                # by the last 6 bytes of the segment.
+                m.next = "Skip"
+                with m.If(remaining >= 6):
+                    m.d.sync += [remaining.eq(remaining - 6), last_bytes.eq(1)]
 
             with m.State("Application"):
                 with take():
