@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := $(shell find hw sim -name cocotb -prune -o -type f -name '*.[ch]pp' -print -o -type f -name '*.py' -print)
 
-.PHONY: help install demo test test-oldest wheel sim formal campaign exports bench scaling report report-kernels \
+.PHONY: help install demo test test-oldest wheel sim formal campaign fuzz exports bench scaling report report-kernels \
 	report-boards bitstream program vocabulary lint clean
 
 help:            ## This list
@@ -41,6 +41,9 @@ formal: .venv/.formal      ## Proofs of stream components and of the card's book
 
 campaign: .venv/.installed ## Clients of the simulated network card with many real files, minutes
 	PYTHONPATH=tests $(BIN)/python -W error -m campaign
+
+fuzz: .venv/.installed     ## COUNT=2000 SEED=1: damaged files, whose pixels must be Pillow's if the card says OK; goes on where it ended
+	PYTHONPATH=tests $(BIN)/python -W error -m fuzz --count $(or $(COUNT),2000) --seed $(or $(SEED),1)
 
 exports: .venv/.reports   ## Tests of the boards with their whole cards instead of small ones, minutes
 	HEADRACE_WHOLE_CARDS=1 $(BIN)/python -m pytest tests/hw/board

@@ -58,6 +58,7 @@ class Detail(enum.IntEnum):
     RESTART = 38, "a restart marker missing or out of order"
     OVERFLOW = 39, "a coefficient outside the range of real images"
     STRAY = 40, "stray bytes between segments"
+    FILL = 41, "a fill byte in coded data that no marker follows"
     ENDED = 48, "the data ends before the image does"
 
     # Image

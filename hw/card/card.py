@@ -154,7 +154,7 @@ class Card(wiring.Component):
             wiring.connect(m, dispatcher.request[k], request)
             wiring.connect(m, beats, dispatcher.i[k])
         for n, lane in enumerate(images):
-            self._image_payloads(m, n, lane, dispatcher, clients)
+            self._image_payloads(m, n, lane, dispatcher, clients, reads)
         for n, lane in enumerate(texts):
             self._text_payloads(m, n, lane, dispatcher, *next(clients))
         if wired:
@@ -180,9 +180,8 @@ class Card(wiring.Component):
         m.d.comb += [domain.clk.eq(clock), pin.clk.eq(clock)]
         m.d[pin.name] += domain.rst.eq(~self.ap_rst_n)
 
-    def _image_payloads(self, m, n, lane, dispatcher, clients):
-        """A client of the read DMA for each context. An idle one has read all of its last
-        payload."""
+    def _image_payloads(self, m, n, lane, dispatcher, clients, reads):
+        """A client of the read DMA for each context. Of an idle one nothing is under way."""
         job = dispatcher.o_image[n]
         wiring.connect(m, job, lane.i_job)
         m.d.comb += [
@@ -191,6 +190,7 @@ class Card(wiring.Component):
         ]
         for c in range(self.config.contexts):
             request, beats = next(clients)
+            client = 2 + n * self.config.contexts + c
             m.submodules[f"unpacker_{n}_{c}"] = unpacker = Unpacker(self.config.port)
             mine = job.valid & job.ready & (job.p.context == c)
             m.d.comb += [
@@ -198,7 +198,10 @@ class Card(wiring.Component):
                 unpacker.start.eq(mine), unpacker.length.eq(dispatcher.length),
                 unpacker.i.payload.eq(beats.p.data), unpacker.i.valid.eq(beats.valid),
                 beats.ready.eq(unpacker.i.ready),
-                lane.fault[c].eq(beats.valid & beats.ready & beats.p.error),
+                # With the first word: the others may be dropped.
+                lane.fault[c].eq(lane.i[c].valid & lane.i[c].ready & beats.valid & beats.p.error),
+                unpacker.stop.eq(lane.drop[c]), reads.drop[client].eq(lane.drop[c]),
+                lane.dropped[c].eq(unpacker.idle & reads.empty[client]),
             ]
             wiring.connect(m, unpacker.o, lane.i[c])
 

@@ -41,8 +41,8 @@ def ImageJob(config):
 class ImageLane(wiring.Component):
     """JPEG files or pixels to tensors, ``contexts`` at a time.
 
-    A job ends when its payload has been taken to the last word and its last row has left. A job
-    that fails is dropped from the resizer, and its payload taken all the same.
+    A job ends when its payload is over and its last row has left. That of a file is, when the
+    decoder has seen enough of it. A job that fails is dropped from the resizer.
 
     Parameters
     ----------
@@ -55,6 +55,10 @@ class ImageLane(wiring.Component):
     i : :py:`In(stream.Signature(PayloadWord)).array(contexts)`
     fault : :py:`In(contexts)`
         Strobe: the payload is not what the memory holds.
+    drop : :py:`Out(contexts)`
+        Level: nothing more of the payload is wanted, until ``dropped``.
+    dropped : :py:`In(contexts)`
+        Nothing more of it will come, if it has been wanted no more for a cycle.
     idle : :py:`Out(contexts)`
     active : :py:`Out(1)`
         There is something to do, or in a moment there will be nothing more.
@@ -74,7 +78,7 @@ class ImageLane(wiring.Component):
         super().__init__({
             "i_job": In(stream.Signature(ImageJob(config))),
             "i": In(stream.Signature(PayloadWord)).array(n),
-            "fault": In(n), "idle": Out(n), "active": Out(1),
+            "fault": In(n), "drop": Out(n), "dropped": In(n), "idle": Out(n), "active": Out(1),
             "write": In(TableWrite(config.recipes)), "write_valid": In(1),
             "o": Out(stream.Signature(RowBeat(n, config.port))),
             "o_completion": Out(stream.Signature(Completion)),
@@ -136,8 +140,9 @@ class ImageLane(wiring.Component):
             with m.If(pixels):
                 m.d.comb += given.ready.eq(raw.i[c].ready)
             with m.Elif(cut):
-                # What a refused file still holds need not be decoded: to the decoder it ends here.
-                m.d.comb += given.ready.eq(1)
+                # What a file still holds need not be read, nor decoded if it was refused: to the
+                # decoder it ends here.
+                m.d.comb += [given.ready.eq(1), self.drop[c].eq(~self._drained[c])]
             with m.Else():
                 m.d.comb += given.ready.eq(files.ready)
             m.d.comb += [
@@ -154,9 +159,10 @@ class ImageLane(wiring.Component):
                 ]
             with m.If(files.valid & files.ready & files.p.last):
                 m.d.sync += fed.eq(1)
-            with m.If(failed & ~pixels & (~files.valid | files.ready)):
+            with m.If((failed | decoder.drop[c]) & ~pixels & (~files.valid | files.ready)):
                 m.d.sync += cut.eq(1)
-            with m.If(given.valid & given.ready & given.p.last):
+            with m.If((given.valid & given.ready & given.p.last)
+                      | (self.drop[c] & self.dropped[c])):
                 m.d.sync += self._drained[c].eq(1)
             with m.If(self._accepted(c)):
                 m.d.sync += [cut.eq(0), fed.eq(0), self._drained[c].eq(0)]

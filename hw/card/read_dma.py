@@ -43,6 +43,11 @@ class ReadDma(wiring.Component):
     request : :py:`In(stream.Signature(ReadRequest(port))).array(clients)`
         Accepted when the previous one of the client has been asked for.
     o : :py:`Out(stream.Signature(ReadBeat(port))).array(clients)`
+    drop : :py:`In(clients)`
+        While high, the rest of the client's request is not asked for, and beats that were are
+        thrown away.
+    empty : :py:`Out(clients)`
+        In the cycle before, no beat of the client was to come.
     ar : :py:`Out(stream.Signature(...))`
         ``address`` in beats, ``beats``.
     r : :py:`In(stream.Signature(...))`
@@ -61,6 +66,7 @@ class ReadDma(wiring.Component):
         super().__init__({
             "request": In(stream.Signature(ReadRequest(port))).array(clients),
             "o": Out(stream.Signature(ReadBeat(port))).array(clients),
+            "drop": In(clients), "empty": Out(clients),
             "ar": Out(stream.Signature(data.StructLayout({"address": address, "beats": 4}))),
             "r": In(stream.Signature(data.StructLayout({"beat": self.beat, "last": 1}))),
         })
@@ -84,21 +90,25 @@ class ReadDma(wiring.Component):
             length = Signal(self.BURST.bit_length(), name=f"length_{c}")
             m.submodules[f"queue_{c}"] = queue = fifo.SyncFIFOBuffered(
                 width=self.beat.size, depth=self.depth)
-            mine = go & (turn == c)
+            mine, next_one = go & (turn == c), chosen & (turn == c)
             # Found in the cycle in which a client is chosen.
             m.d.sync += length.eq(Mux(left < room, left, room))
             m.d.comb += [
                 room.eq(self.BURST - address[:align]),
-                wants[c].eq((left != 0) & (credit >= self.BURST)),
+                wants[c].eq((left != 0) & (credit >= self.BURST) & ~self.drop[c]),
                 self.request[c].ready.eq(left == 0),
                 queue.w_data.eq(self.r.p.beat),
                 queue.w_en.eq(self.r.valid & order.r_rdy & (order.r_data == c)),
                 self.o[c].payload.eq(queue.r_data), self.o[c].valid.eq(queue.r_rdy),
-                queue.r_en.eq(self.o[c].ready),
+                queue.r_en.eq(self.o[c].ready | self.drop[c]),
             ]
-            m.d.sync += credit.eq(credit - Mux(mine, length, 0)
-                                  + (self.o[c].valid & self.o[c].ready))
-            with m.If(mine):
+            m.d.sync += [
+                credit.eq(credit - Mux(mine, length, 0) + (queue.r_rdy & queue.r_en)),
+                self.empty[c].eq((left == 0) & (credit == self.depth) & ~next_one),
+            ]
+            with m.If(self.drop[c] & ~next_one):
+                m.d.sync += left.eq(0)
+            with m.Elif(mine):
                 m.d.sync += [address.eq(address + length), left.eq(left - length)]
             with m.Elif(self.request[c].valid & self.request[c].ready):
                 m.d.sync += [address.eq(self.request[c].p.address),

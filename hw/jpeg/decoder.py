@@ -60,6 +60,9 @@ class Decoder(wiring.Component):
         Pixels, rows of different contexts interleaved.
     o_done : :py:`Out(stream.Signature(Done(contexts)))`
         The end of a request, after its last pixel word.
+    drop : :py:`Out(contexts)`
+        Level: of this payload nothing more is wanted. What follows up to its last word is taken,
+        but may be left out.
     symbol, starved, stalled : :py:`Out(1)`
         Strobes: a symbol was decoded; a slot was lost for lack of bits, of a free block.
     """
@@ -79,6 +82,7 @@ class Decoder(wiring.Component):
             "grant": In(contexts),
             "o": Out(stream.Signature(PixelWord(contexts, pixels))),
             "o_done": Out(stream.Signature(Done(contexts))),
+            "drop": Out(contexts),
             "symbol": Out(1), "starved": Out(1), "stalled": Out(1),
         })
 
@@ -167,7 +171,7 @@ class Decoder(wiring.Component):
             m.d.comb += [
                 requests[c].eq(s.parse),
                 s.available.eq(reader.o.valid), s.ended.eq(reader.ended),
-                reader.drain.eq(s.drain), reader.next.eq(s.next),
+                reader.drain.eq(s.drain), self.drop[c].eq(s.drain), reader.next.eq(s.next),
                 s.parsed.eq(mine & markers.done),
                 s.status.eq(markers.status), s.detail.eq(markers.detail),
                 s.parsed_header.eq(markers.header),

@@ -74,6 +74,7 @@ class Markers(wiring.Component):
         remaining = Signal(16)     # bytes of the segment still to come
         index = Signal(7)          # byte within the segment or table
         high = Signal(8)
+        last_bytes = Signal()      # behind what is skipped, those matter
 
         seen_frame, jfif, adobe, transform, match = (
             Signal(name=name) for name in ("seen_frame", "jfif", "adobe", "transform", "match"))
@@ -123,7 +124,7 @@ class Markers(wiring.Component):
                         m.next = "Dispatch"
                     with m.Else():
                         m.d.sync += [signal.eq(0) for signal in (
-                            header, seen_frame, jfif, adobe, transform, index,
+                            header, seen_frame, jfif, adobe, transform, index, last_bytes,
                             dc_ready, ac_ready, dc_bad, ac_bad, q_ready, q_wide)]
                         m.next = "SOI"
 
@@ -205,6 +206,8 @@ class Markers(wiring.Component):
                         with m.If(~self.tail & (((code == 0xe0) & (length >= 16))
                                                 | ((code == 0xee) & (length >= 14)))):
                             m.next = "Application"
+                        with m.If(~self.tail & (code == 0xed)):
+                            m.next = "Photoshop"
                         with m.If(~self.tail & cut):
                             corrupt()
                     with m.Else():
@@ -229,11 +232,21 @@ class Markers(wiring.Component):
             with m.State("Skip"):
                 m.d.comb += self.skip.valid.eq(1)
                 with m.If(self.skip.ready):
+                    m.d.sync += last_bytes.eq(0)
                     m.next = "Marker"
+                    with m.If(last_bytes):
+                        m.next = "Application"
+
+            with m.State("Photoshop"):
+                # Of its blocks, Pillow stumbles over one that ends behind its number: that is seen
+                # by the last 6 bytes of the segment.
+                m.next = "Skip"
+                with m.If(remaining >= 6):
+                    m.d.sync += [remaining.eq(remaining - 6), last_bytes.eq(1)]
 
             with m.State("Application"):
                 with take():
-                    for name, app in ((b"JFIF\0", 0xe0), (b"Adobe", 0xee)):
+                    for name, app in ((b"JFIF\0", 0xe0), (b"8BIM", 0xed), (b"Adobe", 0xee)):
                         with m.If(code == app):
                             for n, c in enumerate(name):
                                 with m.If((index == n) & (byte != c)):
@@ -242,6 +255,11 @@ class Markers(wiring.Component):
                         with m.If(match):
                             m.d.sync += jfif.eq(1)
                         m.next = "Skip"
+                    with m.If((code == 0xed) & (index == 4)):
+                        m.d.sync += remaining.eq(1)
+                        m.next = "Skip"
+                        with m.If(match):
+                            corrupt()
                     with m.If((code == 0xee) & (index == 11)):
                         with m.If(match):
                             m.d.sync += [adobe.eq(1), transform.eq(byte != 0)]

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..status import Detail, Status
 from .markers import Header
+from .unstuff import FILL
 
 
 __all__ = ["Sequencer"]
@@ -113,7 +114,7 @@ class Sequencer(wiring.Component):
         def end(status, detail):
             m.d.sync += [self.done_status.eq(status), self.done_detail.eq(detail)]
 
-        is_restart = self.marker[3:] == 0xd0 >> 3
+        is_restart, is_fill = self.marker[3:] == 0xd0 >> 3, self.marker == FILL
         truncated = self.stopped & (self.marker == 0)
 
         with m.FSM():
@@ -152,6 +153,8 @@ class Sequencer(wiring.Component):
                     # What was cut off may have begun with the last bits.
                     with m.If(truncated):
                         end(Status.TRUNCATED, Detail.ENDED)
+                    with m.Elif(self.stopped & is_fill & (self.error_detail == Detail.BITS)):
+                        end(Status.CORRUPT, Detail.FILL)
                     m.next = "Kill"
                 with m.Elif(self.finished):
                     m.next = "Scan end"
@@ -167,7 +170,7 @@ class Sequencer(wiring.Component):
                             m.d.comb += self.resume.eq(1)
                             m.next = "Restart"
                         with m.Else():
-                            end(Status.CORRUPT, Detail.RESTART)
+                            end(Status.CORRUPT, Mux(is_fill, Detail.FILL, Detail.RESTART))
                             m.next = "Kill"
 
             with m.State("Restart"):
@@ -178,10 +181,11 @@ class Sequencer(wiring.Component):
                     m.next = "Scan"
 
             with m.State("Scan end"):
-                # Bytes and restart markers up to the next other marker do not matter.
+                # Bytes, of whatever kind, and restart markers up to the next other marker do not
+                # matter.
                 m.d.comb += [self.scanning.eq(1), self.running.eq(1), self.discard.eq(1)]
                 with m.If(self.stopped & ~self.chunk):
-                    with m.If(is_restart):
+                    with m.If(is_restart | is_fill):
                         m.d.comb += self.resume.eq(1)
                     with m.Else():
                         m.d.sync += self.tail_marker.eq(self.marker)

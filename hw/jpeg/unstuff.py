@@ -6,11 +6,14 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 
-__all__ = ["Chunk", "Unstuffer"]
+__all__ = ["Chunk", "FILL", "Unstuffer"]
 
 
 #: Two bytes of coded data, the first in the high bits; if ``half``, only the first is there.
 Chunk = data.StructLayout({"bits": 16, "half": 1})
+
+#: In place of a marker's code, which this never is: fill bytes that no marker follows.
+FILL = 0xff
 
 
 class Unstuffer(wiring.Component):
@@ -18,7 +21,8 @@ class Unstuffer(wiring.Component):
 
     FF 00 becomes FF, fill bytes FF before a marker vanish. At a marker, or at the end of the
     payload, the unstuffer stops, after a ``half`` chunk if the bytes so far were odd, until
-    ``resume`` is strobed. Throughput is one byte a cycle.
+    ``resume`` is strobed. So it does at FF FF 00, of which decoders make different things.
+    Throughput is one byte a cycle.
 
     Members
     -------
@@ -33,9 +37,9 @@ class Unstuffer(wiring.Component):
     stopped : :py:`Out(1)`
         At a marker or at the end; the last chunk may still wait at ``o``.
     marker : :py:`Out(8)`
-        Code of the marker, 0 at the end of the payload. Valid while ``stopped``.
+        Code of the marker, 0 at the end of the payload, or ``FILL``. Valid while ``stopped``.
     resume : :py:`In(1)`
-        Strobe: go on behind the marker.
+        Strobe: go on behind it.
     """
 
     enable: In(1)
@@ -49,7 +53,7 @@ class Unstuffer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
 
-        escape = Signal()
+        escape, fill = Signal(), Signal()  # behind an FF; behind more than one
         high = Signal(8)
         odd = Signal()
         # A chunk takes two bytes: that in which it leaves need not be the second.
@@ -65,14 +69,14 @@ class Unstuffer(wiring.Component):
         code = Signal(8)
         m.d.comb += byte.eq(self.i.payload)
         with m.If(self.i.valid & self.i.ready):
-            m.d.sync += escape.eq(~escape & (self.i.payload == 0xff))
+            m.d.sync += [
+                escape.eq(self.i.payload == 0xff), fill.eq(escape & (self.i.payload == 0xff)),
+            ]
             with m.If(~escape):
                 m.d.comb += append.eq(self.i.payload != 0xff)
             with m.Elif(self.i.payload == 0x00):
-                m.d.comb += [append.eq(1), byte.eq(0xff)]
-            with m.Elif(self.i.payload == 0xff):
-                m.d.sync += escape.eq(1)
-            with m.Else():
+                m.d.comb += [append.eq(~fill), byte.eq(0xff), stop.eq(fill), code.eq(FILL)]
+            with m.Elif(self.i.payload != 0xff):
                 m.d.comb += [stop.eq(1), code.eq(self.i.payload)]
         with m.Elif(self.enable & self.ended & ~self.stopped & free):
             m.d.comb += stop.eq(1)

@@ -24,6 +24,8 @@ class Unpacker(wiring.Component):
     -------
     start, length : :py:`In(...)`
         Strobe while ``idle``: a payload of so many bytes begins.
+    stop : :py:`In(1)`
+        While high, the payload is over, whatever was left of it.
     idle : :py:`Out(1)`
         The previous payload is over.
     i : :py:`In(stream.Signature(port))`
@@ -34,7 +36,7 @@ class Unpacker(wiring.Component):
     def __init__(self, port=512):
         self.port = port
         super().__init__({
-            "start": In(1), "length": In(32), "idle": Out(1),
+            "start": In(1), "length": In(32), "stop": In(1), "idle": Out(1),
             "i": In(stream.Signature(port)), "o": Out(stream.Signature(PayloadWord)),
         })
 
@@ -56,6 +58,8 @@ class Unpacker(wiring.Component):
             m.d.sync += [left.eq(left - 8), index.eq(index + 1)]
             with m.If(final):
                 m.d.sync += active.eq(0)
+        with m.If(self.stop):
+            m.d.sync += active.eq(0)
         with m.If(self.start):
             m.d.sync += [active.eq(1), left.eq(self.length), index.eq(0)]
         return m

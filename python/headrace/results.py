@@ -5,12 +5,13 @@ import dataclasses
 
 import numpy as np
 import PIL
+from PIL import Image
 
 from headrace.card import Outcome, Report, check_target
 from headrace.cpu import redo
 from headrace.errors import ItemError
 from headrace.hashing import HashingRecipe
-from headrace.header import image_size
+from headrace.header import check_file, image_size
 from headrace.hw.image.order import vertical_first
 from headrace.hw.status import Detail, Status
 from headrace.recipe import Recipe
@@ -123,9 +124,23 @@ def in_other_order(recipe, item):
     return size is not None and vertical_first(*size, *recipe.resized(*size))
 
 
+def as_pillow(recipe, item, outcome):
+    """Outcome of an image that the card delivered: a Report if the installed Pillow does not read
+    the file, or would do it in another order; with an error if it sets a limit to its pixels."""
+    report = outcome.report
+    try:
+        if item.ndim == 1 and not check_file(item):
+            return dataclasses.replace(report, status=Status.CORRUPT, detail=Detail.SEGMENT)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        return Outcome(None, dataclasses.replace(report, error=error))
+    if in_other_order(recipe, item):
+        return dataclasses.replace(report, status=Status.UNSUPPORTED, detail=Detail.ORDER)
+    return outcome
+
+
 def settle_images(fallback, recipe, items, targets, outcomes):
     """Outcome of every image: where there is a Report of what is wrong, or the installed Pillow
-    would do it in another order, ``fallback`` decides.
+    would do something else, ``fallback`` decides.
 
     Parameters
     ----------
@@ -142,10 +157,8 @@ def settle_images(fallback, recipe, items, targets, outcomes):
     """
     settled = []
     for n, outcome in enumerate(outcomes):
-        if (isinstance(outcome, Outcome) and outcome.report.error is None
-                and in_other_order(recipe, items[n])):
-            outcome = dataclasses.replace(
-                outcome.report, status=Status.UNSUPPORTED, detail=Detail.ORDER)
+        if isinstance(outcome, Outcome) and outcome.report.error is None:
+            outcome = as_pillow(recipe, items[n], outcome)
         if isinstance(outcome, Report):
             if outcome.error is not None:
                 outcome = Outcome(None, outcome)

@@ -181,8 +181,8 @@ async def images_are_exact(dut):
 class Pixels:
     """A card whose recipe 0 makes images of 8 x 8 pixels, and jobs for it."""
 
-    def __init__(self, dut):
-        self.host = Host(dut, 0)
+    def __init__(self, dut, stall=0):
+        self.host = Host(dut, stall)
         self.address, self.result = PAYLOADS, RESULTS
 
     async def start(self):
@@ -290,6 +290,45 @@ async def refused_words_are_dropped(dut):
         assert done[100 + n]["status"] == Status.NO_ROOM and done[n]["status"] == Status.OK
         data = card.host.ram.read(RESULTS + 1024 * n, image.size)
         assert data == image.tobytes(), f"image {n} is wrong"
+
+
+@cocotb.test(timeout_time=4, timeout_unit="ms")
+async def what_is_not_needed_is_not_read(dut):
+    """Bytes behind EOI, or behind what is wrong with a file, and files without room, between good
+    ones: all are as without those bytes, of which few are read."""
+    card = Pixels(dut, float(os.environ.get("HEADRACE_STALL", "0")))
+    await card.start()
+    pixels = RNG.integers(0, 256, (8, 8, 3), np.uint8)
+    file = jpeg(pixels)
+    want = np.array(Image.open(io.BytesIO(file))).tobytes()
+    tail = RNG.integers(0, 256, 20000, np.uint8).tobytes()
+    kinds = {"whole": (file, Status.OK), "tail": (file + tail, Status.OK),
+             "another": (file + file + tail, Status.OK),
+             "no file": (b"no" + tail, Status.CORRUPT),
+             "header": (file[:2] + b"\xff\x02" + tail, Status.CORRUPT),
+             "scan": (file[:-20] + b"\xff\xff\0" + tail, Status.CORRUPT),
+             "no room": (file + tail, Status.NO_ROOM)}
+    order = [name for name in kinds for _ in range(4)]
+    random.Random(4).shuffle(order)
+    order += ["whole"]
+    before = await card.host.control.read_dword(registers.COUNTERS["read_beats"])
+    done = await card.host.run([
+        card.job(n, kinds[name][0], capacity=0x400 if name != "no room" else 0)
+        for n, name in enumerate(order)])
+    after = await card.host.control.read_dword(registers.COUNTERS["read_beats"])
+    result = RESULTS
+    for n, name in enumerate(order):
+        assert done[n]["status"] == kinds[name][1], (name, done[n])
+        if name == "scan":
+            assert done[n]["detail"] == Detail.FILL, done[n]
+        if done[n]["status"] == Status.OK:
+            assert card.host.ram.read(result, len(want)) == want, f"{name}, job {n}"
+        result += 0x400 if name != "no room" else 0
+    beat = len(dut.m_axi_gmem_rdata) // 8
+    needed = sum(len(file) // beat + BUS // beat for _ in order)
+    # Beside what is needed, what is ahead of it in FIFO and registers.
+    assert after - before <= needed + 80 * len(order), (before, after, needed)
+    assert after - before < sum(len(kinds[name][0]) for name in order) // beat // 2
 
 
 @cocotb.test(timeout_time=4, timeout_unit="ms")

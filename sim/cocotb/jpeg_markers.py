@@ -66,6 +66,7 @@ BASE = dict(width=8, height=8, mcus_x=0, mcus_y=0, interval=0, h2=0, v2=0, color
 RGB = dict(color=1, rgb=1)
 YCC = dict(color=1, rgb=0)
 
+PHOTOSHOP = b"Photoshop 3.0\0"
 REST = DQT + DC + AC + GRAY + SCAN
 
 #: Headers that are fine, and what they must say beside a few defaults.
@@ -108,6 +109,9 @@ GOOD = {
     "APP0 and APP14 of few bytes": (SOI + segment(0xe0, b"JFI") + segment(0xee, b"Ado")
                                     + segment(0xe0, b"JFIF\0\1\1") + segment(0xe1, b"JFIF") + REST,
                                     BASE),
+    "Photoshop's blocks": (SOI + segment(0xed, PHOTOSHOP + b"8BIM\x04\4\0\0\0\0\0\0") + segment(
+        0xed, b"8BI") + segment(0xed) + segment(0xe1, PHOTOSHOP + b"8BIM\x07\xdb")
+                           + segment(0xed, PHOTOSHOP + b"8BIM\x07\xdb\0") + REST, BASE),
     "DNL": (SOI + DQT + DC + AC + GRAY + segment(0xdc, b"\0\7") + SCAN, BASE),
     "empty tables": (SOI + segment(0xdb) + segment(0xc4) + DQT + DC + AC + GRAY + SCAN, BASE),
     "several tables in a segment": (
@@ -137,6 +141,10 @@ BAD = {
     "JFIF cut short": (SOI + segment(0xe0, b"JFIF\0\1") + REST, SEGMENT),
     "Adobe cut short": (SOI + segment(0xee, b"Adobe\0") + REST, SEGMENT),
     "ICC profile cut short": (SOI + segment(0xe2, b"ICC_PROFILE\0\1") + REST, SEGMENT),
+    "Photoshop's block cut short": (
+        SOI + segment(0xed, PHOTOSHOP + b"8BIM\x07\xdb") + REST, SEGMENT),
+    "the last of many": (SOI + segment(
+        0xed, PHOTOSHOP + b"8BIM\x07\xdb\0\0\0\0\0\3abc\0" * 20 + b"8BIM\x04\x25") + REST, SEGMENT),
     "JPG": (SOI + segment(0xc8, b"12") + REST, (Status.CORRUPT, Detail.MARKER)),
     "second frame": (SOI + GRAY + REST, (Status.CORRUPT, Detail.MARKER)),
     "EOI": (SOI + EOI, SEGMENT),
@@ -205,6 +213,8 @@ BAD = {
 TAILS = {
     "EOI": (0xd9, b"", OK),
     "the end": (0, b"", (Status.TRUNCATED, Detail.ENDED)),
+    "a cut block of Photoshop's, EOI": (
+        0xed, segment(0xed, PHOTOSHOP + b"8BIM\x07\xdb")[2:] + EOI, OK),
     "comment, application, EOI": (0xfe, segment(0xfe, b"abc")[2:] + segment(0xe0, b"JFIF") + EOI,
                                   OK),
     **{name: (0xfe, segment(0xfe)[2:] + table + EOI, (Status.UNSUPPORTED, Detail.SCANS))

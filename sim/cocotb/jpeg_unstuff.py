@@ -5,22 +5,26 @@ import random
 
 import cocotb
 from cocotb.triggers import RisingEdge
-from headrace.hw.jpeg.unstuff import Chunk
+from headrace.hw.jpeg.unstuff import FILL, Chunk
 from streams import Sink, Source, begin
 
 
 def segments(data):
-    """Coded bytes up to each marker or the end, and its code."""
+    """Coded bytes up to each marker, fill byte without one, or the end; and its code."""
     result, coded, at = [], bytearray(), 0
     while at < len(data):
         if data[at] != 0xff:
             coded.append(data[at])
             at += 1
             continue
+        begun = at
         while at < len(data) and data[at] == 0xff:
             at += 1
-        if at < len(data) and data[at] == 0:
+        if at < len(data) and data[at] == 0 and at == begun + 1:
             coded.append(0xff)
+        elif at < len(data) and data[at] == 0:
+            result.append((bytes(coded), FILL))
+            coded.clear()
         elif at < len(data):
             result.append((bytes(coded), data[at]))
             coded.clear()
@@ -70,7 +74,8 @@ async def scans_match(dut, i_stall, o_stall):
         data = bytes(rng.choice([0, 0xff, 0xff, 0xd0, 0xd9, rng.randrange(256), 1, 2])
                      for _ in range(n % 40))
         await scan(dut, source, sink, data)
-    for data in (b"\xff", b"\xff\xff", b"a\xff", b"ab\xff\xff", b"\xff\x00", b"a\xff\x00\xff"):
+    for data in (b"\xff", b"\xff\xff", b"a\xff", b"ab\xff\xff", b"\xff\x00", b"a\xff\x00\xff",
+                 b"\xff\xff\x00", b"a\xff\xff\xff\x00b", b"\xff\x00\xff\x00\xff\xff\xd0"):
         await scan(dut, source, sink, data)
 
 

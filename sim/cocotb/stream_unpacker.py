@@ -5,7 +5,7 @@ import os
 import random
 
 import cocotb
-from cocotb.triggers import RisingEdge
+from cocotb.triggers import ClockCycles, RisingEdge
 from headrace.hw.stream.layout import PayloadWord
 from streams import Sink, Source, begin
 
@@ -46,6 +46,43 @@ async def payloads_are_cut_into_words(dut, i_stall, o_stall):
             assert (got, word.last) == (part, last), f"{length} bytes"
         await beats.drained(10)
         assert beats.sent == used
+
+
+@cocotb.test()
+@cocotb.parametrize(o_stall=[0.0, 0.6])
+async def stopped_payloads_leave_nothing(dut, o_stall):
+    """One that is stopped gives no further word, and the next one begins at its beginning."""
+    await begin(dut)
+    beats, out = Source(dut, "i"), Sink(dut, "o", stall=o_stall)
+    rng = random.Random(5)
+    for wait in range(60):
+        payload = rng.randbytes(5 * SIZE - 3)
+        padded = payload + bytes(3)
+        for stopped in True, False:
+            beats.queue.extend(int.from_bytes(padded[n:n + SIZE], "little")
+                               for n in range(0, len(payload), SIZE))
+            dut.length.value = len(payload)
+            dut.start.value = 1
+            await RisingEdge(dut.clk)
+            dut.start.value = 0
+            if stopped:
+                out.strict = False
+                await ClockCycles(dut.clk, wait + 1)
+                dut.stop.value = 1
+                await ClockCycles(dut.clk, 2)
+                assert dut.idle.value
+                sent = beats.sent
+                out.queue.clear()
+                await ClockCycles(dut.clk, 3)
+                assert not out.queue and beats.sent == sent and dut.idle.value
+                beats.drop()
+                dut.stop.value = 0
+                out.strict = True
+                await RisingEdge(dut.clk)
+        for part, last in words(payload):
+            word = PayloadWord.from_bits(await out.take())
+            assert (word.data.to_bytes(8, "little")[:word.count], word.last) == (part, last)
+        await beats.drained(10)
 
 
 @cocotb.test()

@@ -15,6 +15,9 @@ from PIL import Image
 import corpus
 import headrace as hr
 from headrace import results
+from headrace.bus_card import pack_recipe
+from headrace.hw.card.jobs import COMPLETION, JOB, RECIPE_BYTES, Kind
+from headrace.sim import SimTransport
 
 
 pytestmark = pytest.mark.usefixtures("sim_built")
@@ -73,6 +76,47 @@ def test_other_files_are_as_pillow_has_them(sim, cpu, entry):
         assert entry["pillow"]["error"] is None
     else:
         assert report.fallback and report.detail is not hr.Detail.NONE
+
+
+def test_bytes_behind_the_end(sim, cpu):
+    """They cost nothing: they are not read, of good files and of bad ones."""
+    file = io.BytesIO()
+    Image.effect_noise((40, 30), 90).save(file, "jpeg")
+    film = b"\0\0\0\x18ftypmp42" + bytes(range(256)) * 4096
+    for data in file.getvalue(), file.getvalue()[:-200] + b"\xff\xff\0", b"\xff\xd8\xff\1":
+        found = []
+        for item in data, data + film:
+            before = sim.counters()["read_beats"]
+            assert equal(outcome(sim.decode_jpeg, item), outcome(cpu.decode_jpeg, item))
+            [report] = sim.last
+            found.append((report.cycles, sim.counters()["read_beats"] - before, report.status))
+        (cycles, beats, status), (more_cycles, more_beats, same) = found
+        assert more_cycles < 2 * cycles + 500 and more_beats < beats + 100, found
+        assert (status is hr.Status.OK) == (same is hr.Status.OK)
+
+
+def test_memory_that_does_not_answer():
+    """A file that begins in the card's memory and goes on behind it fails as that, whatever its
+    bytes look like."""
+    size = 1 << 16
+    transport = SimTransport(memory=size)
+    file = io.BytesIO()
+    Image.effect_noise((64, 64), 90).save(file, "jpeg", quality=90)
+    recipe = pack_recipe(hr.Recipe())
+    for data in file.getvalue(), b"\xff\xd8" + bytes(64):
+        at = size - 64 * (len(data) // 128)
+        transport.memory.write(0, JOB.pack(kind=Kind.LOAD, payload=4096, length=RECIPE_BYTES)
+                               + JOB.pack(kind=Kind.IMAGE, request=1, payload=at, result=16384,
+                                          length=len(data), capacity=16384))
+        transport.memory.write(4096, recipe)
+        transport.memory.write(at, data[:size - at])
+        with pytest.raises(hr.CardError, match="read outside the card's memory"):
+            transport.run(0, 2, 2048)   # which ends all the same
+        raw = np.empty(128, np.uint8)
+        transport.memory.read_into(2048, raw)
+        done = raw.view(COMPLETION.dtype)
+        assert done["request"].tolist() == [0, 1]
+        assert (done["status"][1], done["detail"][1]) == (hr.Status.BAD_JOB, hr.Detail.BUS)
 
 
 # Preparing

@@ -49,7 +49,8 @@ ARRAYS = ["sizes_take_turns", "files_fail_among_arrays", "data_before_addresses"
 def test_black_box(options, more):
     config = CardConfig(max_ngram=2, feature_rows=64, **{**SMALL, **options})
     simulate(Card(config), "card_box", name=f"card_{config.port}",
-             testcase=["images_are_exact", "texts_are_exact", *more],
+             testcase=["images_are_exact", "texts_are_exact", "what_is_not_needed_is_not_read",
+                       *more],
              env={"HEADRACE_STALL": "0.3", "HEADRACE_PAGES": str(config.pages),
                   "HEADRACE_ROWS": str(config.feature_rows),
                   "HEADRACE_MAX_N": str(config.max_ngram)})
@@ -59,7 +60,8 @@ def test_resizer_that_waits(monkeypatch):
     monkeypatch.setattr(image_lane, "Resize", Reluctant)
     card = Card(CardConfig(contexts=1, text_lanes=0, **SMALL))
     simulate(card, "card_box", name="card_reluctant",
-             testcase=["images_are_exact", "refused_words_are_dropped"])
+             testcase=["images_are_exact", "refused_words_are_dropped",
+                       "what_is_not_needed_is_not_read"])
 
 
 def test_config():
