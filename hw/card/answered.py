@@ -49,13 +49,16 @@ class Answered(wiring.Component):
         m.submodules.fifo = fifo = Fifo(entry, self.depth)
         suspects = Signal.like(fifo.level)      # of the oldest, those that waited at a refusal
         taken, left = fifo.i.valid & fifo.i.ready, self.o.valid & self.o.ready
+        held, verdict = Signal(), Signal()      # what was offered before, and what was said of it
+        m.d.sync += [held.eq(self.o.valid & ~self.o.ready), verdict.eq(self.refused)]
         m.d.comb += [
             fifo.i.p.payload.eq(self.i.payload), fifo.i.p.mark.eq(self.mark),
             fifo.i.valid.eq(self.i.valid), self.i.ready.eq(fifo.i.ready),
             self.o.payload.eq(fifo.o.p.payload),
             self.o.valid.eq(fifo.o.valid & (
                 (self.answered - fifo.o.p.mark)[:32].as_signed() >= 0)),
-            fifo.o.ready.eq(left), self.refused.eq(self.failed | (suspects != 0)),
+            fifo.o.ready.eq(left),
+            self.refused.eq(Mux(held, verdict, self.failed | (suspects != 0))),
         ]
         with m.If(self.failed):
             m.d.sync += suspects.eq(fifo.level + taken - left)

@@ -48,7 +48,8 @@ def key_of(key):
         except ValueError:
             key = None
     if not isinstance(key, bytes | bytearray) or len(key) != len(NO_KEY):
-        raise ValueError(f"Key must be {len(NO_KEY)} bytes, or {2 * len(NO_KEY)} hexadecimal digits")
+        raise ValueError(f"Key must be {len(NO_KEY)} bytes, or {2 * len(NO_KEY)} hexadecimal "
+                         "digits")
     return bytes(key)
 
 

@@ -88,7 +88,8 @@ class Completer(wiring.Component):
             self.completed.eq(free & waiting.o.valid), self.status.eq(c.status),
             c.eq(waiting.o.p.completion),
         ]
-        with m.If((waiting.o.p.refused | waiting.refused) & (c.bytes != 0)):
+        spoilt = (waiting.o.p.refused | waiting.refused) & (waiting.o.p.completion.bytes != 0)
+        with m.If(spoilt):
             m.d.comb += [c.status.eq(Status.BAD_JOB), c.detail.eq(Detail.BUS),
                          *(c[name].eq(0) for name in ("bytes", "height", "width"))]
         if self.network:

@@ -386,8 +386,7 @@ class RemoteMemory:
 
 
 class RemoteCard(QueuePairs, BusCard):
-    """A card that has nothing but its network port. It belongs to one driver at a time, from opening
-    to closing.
+    """A card that has nothing but its network port. It belongs to one driver at a time.
 
     The verbs take images and texts to the card's memory and results back, message by message. A
     queue pair of one's own (:meth:`listen`) is the fast way: a request is a message, and so is its

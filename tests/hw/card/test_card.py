@@ -49,7 +49,8 @@ ARRAYS = ["sizes_take_turns", "files_fail_among_arrays", "data_before_addresses"
 def test_black_box(options, more):
     config = CardConfig(max_ngram=2, feature_rows=64, **{**SMALL, **options})
     simulate(Card(config), "card_box", name=f"card_{config.port}",
-             testcase=["images_are_exact", "texts_are_exact", *more],
+             testcase=["images_are_exact", "texts_are_exact", "refused_writes",
+                       "ends_of_addresses", *more],
              env={"HEADRACE_STALL": "0.3", "HEADRACE_PAGES": str(config.pages),
                   "HEADRACE_ROWS": str(config.feature_rows),
                   "HEADRACE_MAX_N": str(config.max_ngram)})
