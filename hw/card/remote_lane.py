@@ -105,10 +105,9 @@ class RemoteLane(wiring.Component):
         # The session is the command's; its key is not the board's.
         self._mine, self._strange = Signal(), Signal()
         lapsed = self._lapsed(m)
-        fault, mark = Signal(), Signal(32)  # of a transfer; bursts when all of it had been sent
-        refused = Signal()                  # a burst since the message began, which may be its own
-        done, beat = self.o_completion.p, self.i_beats
-        last = command["value"] == 1
+        # Of a transfer; of a burst since the message began, which may be its own.
+        self._fault, self._refused = Signal(), Signal()
+        beat = self.i_beats
         m.d.sync += [
             self._lacks.eq(command["value"] > self._left), self._empty.eq(command["value"] == 0),
             self._exceeds.eq(command["value"] > self._room),
@@ -118,7 +117,7 @@ class RemoteLane(wiring.Component):
         age = (self._latest - command["value"])[:32]
         m.d.sync += [self._again.eq(self._known & (age < REPEATS)), self._same.eq(age == 0)]
         m.d.comb += [
-            done.batch.eq(NETWORK), o.p.address.eq(Cat(self._index, self._at)),
+            self.o_completion.p.batch.eq(NETWORK), o.p.address.eq(Cat(self._index, self._at)),
             o.p.data.eq(self._data), o.p.last.eq(self._whole),
             # What could not be read is not written, but its block is.
             o.p.strobe.eq(Mux(beat.valid & beat.p.error, 0, ~0)),
@@ -128,96 +127,110 @@ class RemoteLane(wiring.Component):
         ]
         # The completer sees to what comes later.
         with m.If(self.failed & ~self.o_completion.valid):
-            m.d.sync += refused.eq(1)
+            m.d.sync += self._refused.eq(1)
         with m.FSM():
-            with m.State("Idle"):
-                m.d.comb += self.i_job.ready.eq(1)
-                m.d.sync += [
-                    self._payload.eq(job["payload"][6:]), self._left.eq(job["length"][6:]),
-                    self._result.eq(job["result"][6:]), self._room.eq(job["capacity"][6:]),
-                    self._begun.eq(0), self._repeated.eq(0), refused.eq(0),
-                    done.request.eq(job["request"]),
-                    done.status.eq(Status.OK), done.detail.eq(Detail.NONE), done.bytes.eq(0),
-                ]
-                with m.If(self.i_job.valid):
-                    m.next = "Next"
-                    with m.If((job["length"][:6] != 0) | (job["length"] == 0)):
-                        self._fail(m, Status.BAD_JOB, Detail.LENGTH)
-            with m.State("Next"):
-                m.d.sync += [fault.eq(0), self._strange.eq(0)]
-                with m.If(self._left == 0):
-                    m.next = "Complete"
-                with m.Elif(refused):
-                    self._fail(m, Status.BAD_JOB, Detail.BUS)
-                with m.Else():
-                    with m.If(self._take(m, 1)):
-                        m.next = "Block"
-            with m.State("Block"):
-                m.d.comb += beat.ready.eq(1)
-                for number in range(parts):
-                    with m.If(self._index == number):
-                        self._fields(m, COMMAND.view(beat.p.data, number), beat.valid)
-                with m.If(beat.valid):
-                    m.d.sync += [self._index.eq(self._index + 1), fault.eq(fault | beat.p.error)]
-                    with m.If(self._whole):
-                        m.d.sync += fault.eq(0)
-                        m.next = "Look"
-                        with m.If(fault | beat.p.error):
-                            self._fail(m, Status.BAD_JOB, Detail.BUS)
-            with m.State("Look"):
-                m.next = "Execute"
-            with m.State("Execute"):
-                self._execute(m, lite)
-            with m.State("Register"):
-                with m.If(lite.o.valid & lite.o.p.error):
-                    m.d.comb += lite.o.ready.eq(1)
-                    self._fail(m, Status.BAD_JOB, Detail.BUS)
-                with m.Else():
-                    reads = ~lite.i.p.write
-                    taken = self._append(m, lite.o.valid & reads,
-                                         Mux(self._index == 0, lite.o.p.data, 0))
-                    m.d.comb += lite.o.ready.eq(~reads | taken)
-                    with m.If(lite.o.valid & lite.o.ready):
-                        m.next = "Next"
-            with m.State("Store"):
-                m.d.comb += [
-                    o.valid.eq(beat.valid), self._data.eq(beat.p.data),
-                    self._at.eq(command["address"][6:]), beat.ready.eq(o.ready),
-                ]
-                with m.If(beat.valid & beat.ready):
-                    m.d.sync += [self._index.eq(self._index + 1), fault.eq(fault | beat.p.error)]
-                    with m.If(self._whole):
-                        m.d.sync += [
-                            command["address"].eq(command["address"] + BUS),
-                            command["value"].eq(command["value"] - 1),
-                        ]
-                        with m.If(last):
-                            m.next = "Send"
-            with m.State("Send"):
-                m.d.sync += mark.eq(self.sent)
-                with m.If(~self.o.valid):
-                    m.next = "Settle"
-            with m.State("Settle"):
-                with m.If((self.answered - mark)[:32].as_signed() >= 0):
-                    self._end(m, fault)
-            with m.State("Load"):
-                whole = self._append(m, beat.valid, beat.p.data)
-                m.d.comb += beat.ready.eq(o.ready)
-                with m.If(beat.valid & beat.ready):
-                    m.d.sync += fault.eq(fault | beat.p.error)
-                    with m.If(whole):
-                        m.d.sync += command["value"].eq(command["value"] - 1)
-                        with m.If(last):
-                            self._end(m, fault | beat.p.error)
-            with m.State("Complete"):
-                spoilt = refused & (done.status == Status.OK)
-                m.d.comb += self.o_completion.valid.eq(~self.o.valid & ~spoilt)
-                with m.If(spoilt):
-                    self._fail(m, Status.BAD_JOB, Detail.BUS)
-                with m.Elif(self.o_completion.valid & self.o_completion.ready):
-                    m.next = "Idle"
+            self._messages(m, job)
+            self._commands(m, lite)
         self._remember(m)
         return m
+
+    def _messages(self, m, job):
+        """States between commands: a message begins, its next block comes, it ends."""
+        done, beat = self.o_completion.p, self.i_beats
+        with m.State("Idle"):
+            m.d.comb += self.i_job.ready.eq(1)
+            m.d.sync += [
+                self._payload.eq(job["payload"][6:]), self._left.eq(job["length"][6:]),
+                self._result.eq(job["result"][6:]), self._room.eq(job["capacity"][6:]),
+                self._begun.eq(0), self._repeated.eq(0), self._refused.eq(0),
+                done.request.eq(job["request"]),
+                done.status.eq(Status.OK), done.detail.eq(Detail.NONE), done.bytes.eq(0),
+            ]
+            with m.If(self.i_job.valid):
+                m.next = "Next"
+                with m.If((job["length"][:6] != 0) | (job["length"] == 0)):
+                    self._fail(m, Status.BAD_JOB, Detail.LENGTH)
+        with m.State("Next"):
+            m.d.sync += [self._fault.eq(0), self._strange.eq(0)]
+            with m.If(self._left == 0):
+                m.next = "Complete"
+            with m.Elif(self._refused):
+                self._fail(m, Status.BAD_JOB, Detail.BUS)
+            with m.Else():
+                with m.If(self._take(m, 1)):
+                    m.next = "Block"
+        with m.State("Block"):
+            m.d.comb += beat.ready.eq(1)
+            for number in range(1 << self._shift):
+                with m.If(self._index == number):
+                    self._fields(m, COMMAND.view(beat.p.data, number), beat.valid)
+            with m.If(beat.valid):
+                m.d.sync += [self._index.eq(self._index + 1),
+                             self._fault.eq(self._fault | beat.p.error)]
+                with m.If(self._whole):
+                    m.d.sync += self._fault.eq(0)
+                    m.next = "Look"
+                    with m.If(self._fault | beat.p.error):
+                        self._fail(m, Status.BAD_JOB, Detail.BUS)
+        with m.State("Complete"):
+            spoilt = self._refused & (done.status == Status.OK)
+            m.d.comb += self.o_completion.valid.eq(~self.o.valid & ~spoilt)
+            with m.If(spoilt):
+                self._fail(m, Status.BAD_JOB, Detail.BUS)
+            with m.Elif(self.o_completion.valid & self.o_completion.ready):
+                m.next = "Idle"
+
+    def _commands(self, m, lite):
+        """States of a command."""
+        o, beat, command = self._o, self.i_beats, self._command
+        mark = Signal(32)       # bursts when all of a transfer had been sent
+        last = command["value"] == 1
+        with m.State("Look"):
+            m.next = "Execute"
+        with m.State("Execute"):
+            self._execute(m, lite)
+        with m.State("Register"):
+            with m.If(lite.o.valid & lite.o.p.error):
+                m.d.comb += lite.o.ready.eq(1)
+                self._fail(m, Status.BAD_JOB, Detail.BUS)
+            with m.Else():
+                reads = ~lite.i.p.write
+                taken = self._append(m, lite.o.valid & reads,
+                                     Mux(self._index == 0, lite.o.p.data, 0))
+                m.d.comb += lite.o.ready.eq(~reads | taken)
+                with m.If(lite.o.valid & lite.o.ready):
+                    m.next = "Next"
+        with m.State("Store"):
+            m.d.comb += [
+                o.valid.eq(beat.valid), self._data.eq(beat.p.data),
+                self._at.eq(command["address"][6:]), beat.ready.eq(o.ready),
+            ]
+            with m.If(beat.valid & beat.ready):
+                m.d.sync += [self._index.eq(self._index + 1),
+                             self._fault.eq(self._fault | beat.p.error)]
+                with m.If(self._whole):
+                    m.d.sync += [
+                        command["address"].eq(command["address"] + BUS),
+                        command["value"].eq(command["value"] - 1),
+                    ]
+                    with m.If(last):
+                        m.next = "Send"
+        with m.State("Send"):
+            m.d.sync += mark.eq(self.sent)
+            with m.If(~self.o.valid):
+                m.next = "Settle"
+        with m.State("Settle"):
+            with m.If((self.answered - mark)[:32].as_signed() >= 0):
+                self._end(m, self._fault)
+        with m.State("Load"):
+            whole = self._append(m, beat.valid, beat.p.data)
+            m.d.comb += beat.ready.eq(o.ready)
+            with m.If(beat.valid & beat.ready):
+                m.d.sync += self._fault.eq(self._fault | beat.p.error)
+                with m.If(whole):
+                    m.d.sync += command["value"].eq(command["value"] - 1)
+                    with m.If(last):
+                        self._end(m, self._fault | beat.p.error)
 
     def _fail(self, m, status, detail):
         """The message ends here."""

@@ -381,8 +381,9 @@ async def refused(net):
         file, want = net.image(1)
         part, slot = divmod(number, SLOTS)
         message, record = MESSAGES + MESSAGE_BYTES * slot, RECORDS + RECORD_BYTES * slot
-        net.refused = (range(message, message + BUS),
-                       range(record + BUS, record + RECORD_BYTES), range(record, record + BUS))[part]
+        areas = [(message, message + BUS), (record + BUS, record + RECORD_BYTES),
+                 (record, record + BUS)]
+        net.refused = range(*areas[part])
         for frame in net.senders[REPLY if number % 2 else HOST].frames(file, number):
             await net.send(frame)
         if part < 2:

@@ -201,9 +201,9 @@ def test_nothing_was_done():
             do(rounds, items)
     # Nor if the card's memory hears nothing, either.
     card.write = lambda address, source: None
-    for rounds in rounds, Rounds(card, card.run, 0, 1 << 16):
+    for driver in rounds, Rounds(card, card.run, 0, 1 << 16):
         with pytest.raises(hr.CardError, match=WRONG.format(1, 4)):
-            do(rounds, items)
+            do(driver, items)
 
 
 def test_numbers():
