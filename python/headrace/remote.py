@@ -15,6 +15,7 @@ import secrets
 import socket
 import time
 import urllib.parse
+import weakref
 
 from headrace import wire
 from headrace.bus_card import BusCard
@@ -136,6 +137,7 @@ class RemoteTransport(Transport):
         self._reassembler = wire.Reassembler()
         # The card knows its owner by the session, and the latest message by its number.
         self._session, self.lapsed = secrets.randbits(64), False
+        self._process = os.getpid()
         self._numbers = (number % (1 << 32) for number in itertools.count(secrets.randbits(32)))
         # As little as a card may have, until it is known.
         self._message_bytes, self._result_bytes = 4 * BUS, 2 * BUS
@@ -177,7 +179,10 @@ class RemoteTransport(Transport):
         self.lapsed = False
 
     def release(self):
-        """Give it back, if the card still hears us."""
+        """Give it back, if the card still hears us. In a process that was forked off it is not
+        ours."""
+        if os.getpid() != self._process:
+            return
         with contextlib.suppress(CardError):
             self.ask(COMMAND.pack(command=Command.RELEASE), retries=FAREWELL)
 
@@ -385,6 +390,12 @@ class RemoteMemory:
             at += len(part)
 
 
+def _leave(transport):
+    """What becomes of a card that nobody closed."""
+    transport.release()
+    transport.link.close()
+
+
 class RemoteCard(QueuePairs, BusCard):
     """A card that has nothing but its network port. It belongs to one driver at a time.
 
@@ -414,7 +425,7 @@ class RemoteCard(QueuePairs, BusCard):
         If no card answers, or it is another driver's.
     """
 
-    _shut = False
+    _shut, _farewell = False, None
 
     def __init__(self, name, fallback="cpu", *, queue_pair=QUEUE_PAIR, mtu=1500, check=True,
                  **options):
@@ -438,6 +449,8 @@ class RemoteCard(QueuePairs, BusCard):
             except BaseException:
                 transport.release()
                 raise
+            # Whoever forgets to close the card, or ends, gives it back all the same.
+            self._farewell = weakref.finalize(self, _leave, transport)
         except BaseException:
             self._socket.close()
             raise
@@ -530,6 +543,8 @@ class RemoteCard(QueuePairs, BusCard):
             "asked", "retried", "incomplete", "damaged", "bytes_sent", "bytes_received")}
 
     def _give_back(self):
+        if self._farewell:
+            self._farewell.detach()
         if not self._shut:
             self._bus.release()
 

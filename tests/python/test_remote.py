@@ -2,13 +2,16 @@
 """Boards without a host: the driver against a stand-in, over a network that loses and repeats."""
 
 import contextlib
+import gc
 import io
+import os
 import pickle
 import random
 import re
 import shutil
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -393,6 +396,32 @@ def test_owner():
         np.testing.assert_array_equal(dead.image(**RECIPE)(picture(1)),
                                       hr.open("cpu").image(**RECIPE)(picture(1)))
         dead.close()
+
+
+def test_a_driver_that_is_not_closed():
+    """It gives the board back when nobody has it any more, and when its process ends."""
+    with SoftBoard() as board:
+        card = hr.open(board.name, **QUICK)
+        assert board.model.session is not None
+        del card
+        gc.collect()
+        assert board.model.session is None
+        code = "import os, headrace as hr; card = hr.open({!r})\n{}"
+        for more in "", "raise KeyboardInterrupt", "if not os.fork(): raise SystemExit\nos.wait()":
+            subprocess.run([sys.executable, "-W", "ignore", "-c", code.format(board.name, more)],
+                           stderr=subprocess.DEVNULL)
+            assert board.model.session is None, more
+        # A process that was forked off has nothing to give back.
+        card = hr.open(board.name, **QUICK)
+        child = os.fork()
+        if not child:
+            try:
+                card._bus.release()
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        assert card._bus.read_register(registers.CTRL) & registers.IDLE
+        card.close()
 
 
 def test_reset_of_the_board():
