@@ -64,7 +64,7 @@ report-boards: .venv/.boards
 	$(BIN)/headrace bench boards examples/teddies.jpg -o build/report --seeds 1 2 3
 
 bitstream: .venv/.installed $(if $(filter ecpix5,$(BOARD)),.venv/.reports)  ## BOARD=u55c: its files and, where its tools are, its bitstream; alone: list boards
-	@$(BIN)/python -m headrace.hw.board $(BOARD) $(if $(BOARD),-o build/$(BOARD))
+	@$(BIN)/python -m headrace.hw.board $(BOARD) $(if $(BOARD),-o build/$(BOARD)) $(if $(KEY),--key $(KEY))
 
 program: .venv/.installed  ## BOARD=ecpix5: load its bitstream
 	@$(BIN)/python -m headrace.hw.board $(BOARD) --program -o build/$(BOARD)

@@ -85,3 +85,5 @@ class Detail(enum.IntEnum):
     LENGTH = 99, "a length that does not fit the job"
     CAPACITY = 100, "a result larger than its buffer"
     BUS = 101, "an address that the memory does not answer"
+    OWNER = 102, "a control queue pair that is another's"
+    KEY = 103, "a key that is not the board's"

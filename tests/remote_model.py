@@ -2,7 +2,7 @@
 """What a remote card does with the messages of its control queue pair, in Python."""
 
 from headrace.hw.card import registers
-from headrace.hw.card.commands import COMMAND, REPEATS, Command
+from headrace.hw.card.commands import COMMAND, NO_KEY, REPEATS, Command, key_words
 from headrace.hw.card.config import BUS
 from headrace.hw.status import Detail, Status
 
@@ -20,13 +20,24 @@ class RemoteModel:
     Parameters
     ----------
     memory : bytearray
-        Reads behind its end fail, writes there do nothing.
+        Reads and writes behind its end fail.
     read, write : callable
         ``read(address)`` and ``write(address, value)`` a register; LookupError: there is none.
+    key : bytes
+
+    Attributes
+    ----------
+    session : int or None
+        Of the owner.
+    denied : int
+    lapsed : bool
+        The owner has been silent for too long; set by whoever knows.
     """
 
-    def __init__(self, memory, read, write):
+    def __init__(self, memory, read, write, key=NO_KEY):
         self.memory, self.read, self.write = memory, read, write
+        self.key, self.keyed = key_words(key), key != NO_KEY
+        self.session, self.denied, self.lapsed = None, 0, False
         self.latest, self.outcome = None, (Status.OK, Detail.NONE)
 
     def execute(self, payload, room):
@@ -50,10 +61,18 @@ class RemoteModel:
             block = COMMAND.unpack(payload[at:at + BUS])
             at += BUS
             command, value, address = block["command"], block["value"], block["address"]
-            if (command == Command.TAG) == bool(begun):
+            if (command in (Command.TAG, Command.TAKE)) == bool(begun):
                 raise Refusal(Status.BAD_JOB, Detail.KIND)
             if command == Command.TAG:
+                if address != self.session:
+                    self._deny(Detail.OWNER)
                 self._tag(value, begun, repeated)
+            elif command == Command.TAKE:
+                self._take(block)
+                begun.append(None)
+                repeated.append(None)
+            elif command == Command.RELEASE:
+                self.session = None
             elif command in (Command.WRITE_REGISTER, Command.READ_REGISTER):
                 if command == Command.WRITE_REGISTER and repeated:
                     continue
@@ -75,13 +94,28 @@ class RemoteModel:
                     continue
                 if at + size > len(payload):
                     raise Refusal(Status.BAD_JOB, Detail.LENGTH)
-                if not repeated and address < len(self.memory):
-                    part = payload[at:at + min(size, len(self.memory) - address)]
+                if not repeated:
+                    part = payload[at:at + max(0, min(size, len(self.memory) - address))]
                     self.memory[address:address + len(part)] = part
+                    if len(part) < size:
+                        raise Refusal(Status.BAD_JOB, Detail.BUS)
                 at += size
             else:
                 raise Refusal(Status.BAD_JOB, Detail.KIND)
             yield command
+
+    def _deny(self, detail):
+        self.denied += 1
+        raise Refusal(Status.BAD_JOB, detail)
+
+    def _take(self, block):
+        if any(block[name] != word for name, word in self.key.items()):
+            self._deny(Detail.KEY)
+        if self.session == block["address"]:
+            return
+        if self.session is not None and not self.keyed and not self.lapsed:
+            self._deny(Detail.OWNER)
+        self.session, self.latest = block["address"], None
 
     def _tag(self, number, begun, repeated):
         begun.append(number)

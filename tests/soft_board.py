@@ -15,7 +15,7 @@ from headrace import reference, wire
 from headrace.bus_card import pack_recipe
 from headrace.hw.board.boot import network_boot
 from headrace.hw.card import registers
-from headrace.hw.card.commands import QUEUE_PAIR
+from headrace.hw.card.commands import NO_KEY, QUEUE_PAIR
 from headrace.hw.card.config import BUS, CardConfig
 from headrace.hw.card.jobs import COMPLETION, JOB, RECIPE_BYTES, Kind
 from headrace.hw.status import Detail, Status
@@ -49,6 +49,8 @@ class SoftBoard:
         The first messages are answered so, and not executed.
     delay : float
         Seconds that a message takes.
+    key : bytes
+        Of the board.
 
     Attributes
     ----------
@@ -59,11 +61,12 @@ class SoftBoard:
 
     def __init__(self, recipes=(), *, memory=1 << 17, loss=0.0, duplication=0.0, exchange_rate=0.0,
                  seed=1, busy=3, values=(), answers=(), delay=0.0, message_bytes=1024,
-                 result_bytes=2048):
+                 result_bytes=2048, key=NO_KEY):
         self.recipes = {pack_recipe(recipe): recipe for recipe in recipes}
         self.faults = Faults(loss, duplication, exchange_rate, seed=seed)
         self.memory, self.busy, self.answers = bytearray(memory), busy, list(answers)
-        self.model = RemoteModel(self.memory, self._read, self._write)
+        self.model = RemoteModel(self.memory, self._read, self._write, key)
+        self.shut = False
         self.room, self.delay = result_bytes - BUS, delay
         boot, self.free = network_boot(CONFIG, mac=2, ip=0x7F000001, message_bytes=message_bytes,
                                        result_bytes=result_bytes)
@@ -111,7 +114,7 @@ class SoftBoard:
             for data, peer in self.faults(arrived):
                 packet = wire.from_datagram(data)
                 assert wire.sealed(data, peer, self.address)
-                if packet.queue_pair != QUEUE_PAIR:
+                if packet.queue_pair != QUEUE_PAIR or self.shut:
                     self.counts["queue"] += 1
                     continue
                 lost = self._assembler.lost
@@ -153,6 +156,10 @@ class SoftBoard:
         if address not in self.values:
             raise LookupError(address)
         self.written.append((address, value))
+        if address == registers.COMMIT:
+            queue, options = (self.values[registers.NETWORK[name][0]]
+                              for name in ("queue", "queue_options"))
+            self.shut |= queue == 0 and not options & 1
         if address != registers.CTRL:
             self.values[address] = value
         elif value & registers.START:

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from ..card.commands import NO_KEY, key_of
 from .boards import BOARDS, generate
 
 
@@ -59,6 +60,20 @@ def table():
                      for name, title, rest in rows)
 
 
+def board_key(digits):
+    """The key that an argument is.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    key = key_of(digits)
+    if key == NO_KEY:
+        raise ValueError("Key must not be all zero: leave it out to build without one")
+    return key
+
+
 def main(argv=None, environment=None):
     """Run the command; return its exit code."""
     environment = here(os.environ) if environment is None else environment
@@ -70,6 +85,9 @@ def main(argv=None, environment=None):
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--files", action="store_true", help="write the files only")
     what.add_argument("--program", action="store_true", help="load what was built")
+    parser.add_argument("--key", metavar="HEX",
+                        help="32 hexadecimal digits, without which nobody takes a board that has "
+                             "no host")
     args = parser.parse_args(argv)
     if not args.board:
         print(table())
@@ -82,8 +100,18 @@ def main(argv=None, environment=None):
     folder = (args.output or Path("build") / board.name).resolve()
     if args.program:
         return program(board, folder, environment)
+    options = {}
+    if args.key is not None:
+        try:
+            options["key"] = board_key(args.key)
+        except ValueError as error:
+            parser.error(str(error))
+        if not board.config.remote:
+            print(f"board: {board.title} takes no key: its host decides who may use it",
+                  file=sys.stderr)
+            return FAILED
     print(f"{board.title}: writing {board.part.name}'s files, which takes minutes", flush=True)
-    print("ready:", *generate(board, folder), sep="\n  ", flush=True)
+    print("ready:", *generate(board, folder, **options), sep="\n  ", flush=True)
     if args.files:
         return BUILT
     command = folder / "build.sh"

@@ -16,7 +16,7 @@ BOARDS = {module.BOARD.name: module.BOARD
           for module in (u55c, u280, u50, kv260, opennic, ecpix5)}
 
 
-def generate(board, folder, *, config=None):
+def generate(board, folder, *, config=None, key=None):
     """Write a board's files.
 
     Parameters
@@ -26,13 +26,15 @@ def generate(board, folder, *, config=None):
         Made if it is not there.
     config : CardConfig
         Instead of the board's own.
+    key : bytes
+        Of a board without a host, see :class:`..card.remote_lane.RemoteLane`.
 
     Returns
     -------
     list of Path
         What was written.
     """
-    component = board.top(config or board.config)
+    component = board.top(config or board.config, **({} if key is None else {"key": key}))
     texts = {**board.files(board, component),
              constraints(board).name: constraints(board).read_text(),
              **({"alone.tcl": alone_tcl(board)} if board.family == "xcup" else {}),

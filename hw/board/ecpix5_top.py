@@ -7,6 +7,7 @@ from amaranth.lib.cdc import ResetSynchronizer
 from amaranth.lib.wiring import In, Out
 
 from ..card.card import Card, axi_pins
+from ..card.commands import NO_KEY
 from ..card.control import AXI_LITE
 from ..card.network import network_pins
 from .boot import Boot, network_boot
@@ -80,6 +81,8 @@ class Ecpix5(wiring.Component):
         MHz of the card, which a PLL of its own can make; see :func:`.ecp5.pll_settings`.
     phy_reset : float
         Seconds from reset until the PHY is let go.
+    key : bytes
+        Of :class:`..card.remote_lane.RemoteLane`.
     options
         Of :func:`.boot.network_boot`, in place of ours.
 
@@ -96,10 +99,12 @@ class Ecpix5(wiring.Component):
         arrives, of LED 2 when one leaves, of LED 3 red until the card and its PHY are ready.
     """
 
-    def __init__(self, config, *, memory_bits=17, clock=CLOCK, phy_reset=PHY_RESET, **options):
+    def __init__(self, config, *, memory_bits=17, clock=CLOCK, phy_reset=PHY_RESET, key=NO_KEY,
+                 **options):
         if config.wire != 64:
             raise ValueError(f"Wire must be 64, not {config.wire!r}")
         self.config, self.memory_bits, self.phy_reset = config, memory_bits, phy_reset
+        self.key = key
         self.plls = [pll_settings(REFERENCE, mhz, mhz) for mhz in (TRANSMIT, clock)]
         self.writes, self.free = network_boot(config, **{
             "mac": MAC, "ip": IP, "message_bytes": BUFFER, "result_bytes": BUFFER, **options})
@@ -126,7 +131,7 @@ class Ecpix5(wiring.Component):
             self.memory_bits, 2, "block", config.port)
         m.submodules.boot = boot = Boot(self.writes)
         # The card makes a domain of its own.
-        card = Card(config)
+        card = Card(config, key=self.key)
         m.submodules.card = DomainRenamer("card")(card)
         m.d.comb += [
             pll.i.eq(self.clk100), card_pll.i.eq(self.clk100), domain.clk.eq(card_pll.first),

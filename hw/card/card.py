@@ -11,6 +11,7 @@ from ..stream.unpacker import Unpacker
 from . import registers
 from .activity import Activity
 from .blocks import BlockWriter
+from .commands import NO_KEY
 from .completion import Completer
 from .config import CardConfig, beat_bits
 from .control import AXI_LITE, Control
@@ -69,6 +70,8 @@ class Card(wiring.Component):
     Parameters
     ----------
     config : CardConfig
+    key : bytes
+        Of :class:`.remote_lane.RemoteLane`, if ``config.remote``.
 
     Members
     -------
@@ -90,10 +93,10 @@ class Card(wiring.Component):
         Accesses of control queue pairs to registers: to be led to ``s_axi_control``.
     """
 
-    def __init__(self, config):
+    def __init__(self, config, *, key=NO_KEY):
         if not isinstance(config, CardConfig):
             raise TypeError(f"Config must be a CardConfig, not {config!r}")
-        self.config = config
+        self.config, self.key = config, key
         super().__init__(card_pins(config))
 
     def elaborate(self, platform):
@@ -114,7 +117,7 @@ class Card(wiring.Component):
         m.submodules.dispatcher = dispatcher = Dispatcher(config)
         wired, remote = bool(config.wire), None
         if config.remote:
-            m.submodules.remote = remote = RemoteLane(config.port)
+            m.submodules.remote = remote = RemoteLane(config.port, key=self.key)
             lanes.append(remote)
         m.submodules.completer = completer = Completer(1 + len(lanes) + wired, network=wired)
         m.submodules.reads = reads = ReadDma(
@@ -144,6 +147,7 @@ class Card(wiring.Component):
             completer.begin.eq(dispatcher.begin), completer.batch.eq(dispatcher.batch),
             completer.address.eq(control.completions[6:]), completer.count.eq(control.count),
             completer.sent.eq(writes.sent), completer.answered.eq(writes.answered),
+            completer.failed.eq(writes.failed),
             control.ready.eq(dispatcher.ready), control.done.eq(completer.done),
             control.idle.eq(~control.start & ~completer.active.any()),
             self.interrupt.eq(control.interrupt),
@@ -154,14 +158,14 @@ class Card(wiring.Component):
             wiring.connect(m, dispatcher.request[k], request)
             wiring.connect(m, beats, dispatcher.i[k])
         for n, lane in enumerate(images):
-            self._image_payloads(m, n, lane, dispatcher, clients, reads)
+            self._image_payloads(m, n, lane, dispatcher, clients, reads, writes.failed)
         for n, lane in enumerate(texts):
-            self._text_payloads(m, n, lane, dispatcher, *next(clients))
+            self._text_payloads(m, n, lane, dispatcher, *next(clients), writes.failed)
         if wired:
             self._connect(m, network, control, dispatcher, completer, writes, *next(clients))
         if remote:
             self._connect_remote(m, remote, network, writes, *next(clients))
-        self._count(m, control, completer, images, texts, network)
+        self._count(m, control, completer, images, texts, network, remote)
         return m
 
     def _clock(self, m, family, lanes):
@@ -180,13 +184,13 @@ class Card(wiring.Component):
         m.d.comb += [domain.clk.eq(clock), pin.clk.eq(clock)]
         m.d[pin.name] += domain.rst.eq(~self.ap_rst_n)
 
-    def _image_payloads(self, m, n, lane, dispatcher, clients, reads):
+    def _image_payloads(self, m, n, lane, dispatcher, clients, reads, failed):
         """A client of the read DMA for each context. Of an idle one nothing is under way."""
         job = dispatcher.o_image[n]
         wiring.connect(m, job, lane.i_job)
         m.d.comb += [
             dispatcher.idle[n].eq(lane.idle), lane.write.eq(dispatcher.write),
-            lane.write_valid.eq(dispatcher.write_valid),
+            lane.write_valid.eq(dispatcher.write_valid), lane.failed.eq(failed),
         ]
         for c in range(self.config.contexts):
             request, beats = next(clients)
@@ -205,7 +209,7 @@ class Card(wiring.Component):
             ]
             wiring.connect(m, unpacker.o, lane.i[c])
 
-    def _text_payloads(self, m, n, lane, dispatcher, request, beats):
+    def _text_payloads(self, m, n, lane, dispatcher, request, beats, failed):
         """One client, which reads ahead: lengths wait for the unpacker."""
         job = dispatcher.o_text[n]
         m.submodules[f"text_unpacker_{n}"] = unpacker = Unpacker(self.config.port)
@@ -224,7 +228,7 @@ class Card(wiring.Component):
             unpacker.length.eq(lengths.r_data),
             unpacker.i.payload.eq(beats.p.data), unpacker.i.valid.eq(beats.valid),
             beats.ready.eq(unpacker.i.ready),
-            lane.fault.eq(beats.valid & beats.ready & beats.p.error),
+            lane.fault.eq(beats.valid & beats.ready & beats.p.error), lane.failed.eq(failed),
         ]
         wiring.connect(m, unpacker.o, lane.i)
 
@@ -245,6 +249,7 @@ class Card(wiring.Component):
                 *registers.NETWORK, "commit", "post", "posted")),
             control.wire_count.eq(network.wire_count), control.arrived.eq(network.arrived),
             network.sent.eq(writes.sent), network.answered.eq(writes.answered),
+            network.failed.eq(writes.failed),
         ]
 
     def _connect_remote(self, m, remote, network, writes, request, beats):
@@ -258,9 +263,10 @@ class Card(wiring.Component):
             m.submodules[f"remote_{name}"] = register = Register(i.payload.shape())
             wiring.connect(m, i, register.i)
             wiring.connect(m, register.o, o)
-        m.d.comb += [remote.sent.eq(writes.sent), remote.answered.eq(writes.answered)]
+        m.d.comb += [remote.sent.eq(writes.sent), remote.answered.eq(writes.answered),
+                     remote.failed.eq(writes.failed)]
 
-    def _count(self, m, control, completer, images, texts, network):
+    def _count(self, m, control, completer, images, texts, network, remote):
         """Counters: of lanes, how many of them have the event."""
         def total(strobes):
             return sum(strobes, C(0, 1))
@@ -282,6 +288,7 @@ class Card(wiring.Component):
             "bus_errors": bus_errors,
             "messages": network.whole if network else 0,
             "refused": network.refused if network else 0,
+            "denied": remote.denied if remote else 0,
         }
         first_status = list(registers.COUNTERS).index("status_ok")
         for k, name in enumerate(registers.COUNTERS):

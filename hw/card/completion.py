@@ -5,6 +5,8 @@ from amaranth import *
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..status import Detail, Status
+from .answered import Answered
 from .config import BUS
 from .jobs import COMPLETION
 from .write_dma import WriteBeat
@@ -25,6 +27,10 @@ Completion = data.StructLayout({
 class Completer(wiring.Component):
     """Completions of up to two batches, each in the order of arrival. One takes 2 cycles or more.
 
+    A completion waits until memory has answered to all that was written before it. If a burst was
+    refused meanwhile, what says that there is a result becomes ``BAD_JOB``, detail ``BUS``. Lanes
+    see to bursts that were refused before.
+
     Parameters
     ----------
     sources : int
@@ -41,22 +47,26 @@ class Completer(wiring.Component):
         Blocks.
     o_network : :py:`Out(stream.Signature(Completion))`
         Those of the network, if there is one, as they are.
-    sent, answered : :py:`In(32)`
+    sent, answered, failed
         Of :class:`.write_dma.WriteDma`, into which ``o`` goes at once.
     active : :py:`Out(2)`
         The batch is not over.
     done : :py:`Out(1)`
-        Strobe: the oldest batch is in memory as a whole.
+        Strobe: the oldest batch is in memory as a whole, but for completions that it refused.
     completed, status
         Strobe: a job ended so.
     """
+
+    #: Completions that wait for memory, and two more.
+    WAITING = 16
 
     def __init__(self, sources, *, network=False):
         self.sources, self.network = sources, network
         super().__init__({
             "begin": In(1), "batch": In(1), "address": In(58), "count": In(32),
             "i": In(stream.Signature(Completion)).array(sources),
-            "o": Out(stream.Signature(WriteBeat(8 * BUS))), "sent": In(32), "answered": In(32),
+            "o": Out(stream.Signature(WriteBeat(8 * BUS))),
+            "sent": In(32), "answered": In(32), "failed": In(1),
             "active": Out(2), "done": Out(1), "completed": Out(1), "status": Out(4),
             **({"o_network": Out(stream.Signature(Completion))} if network else {}),
         })
@@ -72,12 +82,16 @@ class Completer(wiring.Component):
         c = Signal(Completion)
         free = Signal()
         mine = Signal()   # of a batch
-        valids = Cat(i.valid for i in self.i)
+        waiting = self._waiting(m)
         m.d.comb += [
-            # Not in the cycle in which the last one leaves: all lanes wait for this.
-            mine.eq(1), free.eq(~self.o.valid),
-            self.completed.eq(free & valids.any()), self.status.eq(c.status),
+            mine.eq(1), free.eq(~self.o.valid), waiting.o.ready.eq(free),
+            self.completed.eq(free & waiting.o.valid), self.status.eq(c.status),
+            c.eq(waiting.o.p.completion),
         ]
+        spoilt = (waiting.o.p.refused | waiting.refused) & (waiting.o.p.completion.bytes != 0)
+        with m.If(spoilt):
+            m.d.comb += [c.status.eq(Status.BAD_JOB), c.detail.eq(Detail.BUS),
+                         *(c[name].eq(0) for name in ("bytes", "height", "width"))]
         if self.network:
             m.d.comb += [
                 mine.eq(c.batch != NETWORK), free.eq(~self.o.valid & ~self.o_network.valid),
@@ -86,11 +100,6 @@ class Completer(wiring.Component):
                 m.d.sync += self.o_network.valid.eq(0)
             with m.If(self.completed & ~mine):
                 m.d.sync += [self.o_network.valid.eq(1), self.o_network.payload.eq(c)]
-        for n, i in reversed(list(enumerate(self.i))):
-            first = ~valids[:n].any() if n else C(1, 1)
-            m.d.comb += i.ready.eq(free & first)
-            with m.If(i.valid):
-                m.d.comb += c.eq(i.payload)
         with m.If(self.o.valid & self.o.ready):
             m.d.sync += [self.o.valid.eq(0), left[batch].eq(left[batch] - 1)]
             with m.If(left[batch] == 1):
@@ -122,3 +131,22 @@ class Completer(wiring.Component):
                 m.d.sync += [written.bit_select(self.batch, 1).eq(1),
                              marks[self.batch].eq(self.answered)]
         return m
+
+    def _waiting(self, m):
+        """Completions of all sources, when what was written before them is answered."""
+        entry = data.StructLayout({"completion": Completion, "refused": 1})
+        m.submodules.waiting = waiting = Answered(entry, self.WAITING)
+        valids = Cat(i.valid for i in self.i)
+        refused = Signal(self.sources)  # a burst, while the source's completion was offered
+        m.d.comb += [
+            waiting.i.valid.eq(valids.any()), waiting.mark.eq(self.sent),
+            waiting.answered.eq(self.answered), waiting.failed.eq(self.failed),
+        ]
+        for n, i in reversed(list(enumerate(self.i))):
+            first = ~valids[:n].any() if n else C(1, 1)
+            m.d.comb += i.ready.eq(waiting.i.ready & first)
+            with m.If(i.valid):
+                m.d.comb += [waiting.i.p.completion.eq(i.payload),
+                             waiting.i.p.refused.eq(refused[n])]
+            m.d.sync += refused[n].eq(i.valid & ~i.ready & (refused[n] | self.failed))
+        return waiting

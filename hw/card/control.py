@@ -24,7 +24,7 @@ SLVERR = 2
 
 
 class Control(wiring.Component):
-    """See :mod:`.registers`. An address without a register is answered with SLVERR.
+    """See :mod:`.registers`. An address at which no register begins is answered with SLVERR.
 
     Parameters
     ----------
@@ -119,9 +119,9 @@ class Control(wiring.Component):
         with m.If(go):
             m.d.sync += [has_address.eq(0), has_data.eq(0), self.bvalid.eq(1),
                          self.bresp.eq(SLVERR)]
-            with m.Switch(address[2:]):
+            with m.Switch(address):
                 for key in readable:
-                    with m.Case(key >> 2):
+                    with m.Case(key):
                         m.d.sync += self.bresp.eq(0)
                         if key in writable:
                             target = writable[key]
@@ -146,9 +146,9 @@ class Control(wiring.Component):
         with m.If(reading):
             m.d.sync += [reading.eq(0), self.rvalid.eq(1), self.rresp.eq(SLVERR),
                          self.rdata.eq(0)]
-            with m.Switch(at[2:]):
+            with m.Switch(at):
                 for key, source in readable.items():
-                    with m.Case(key >> 2):
+                    with m.Case(key):
                         m.d.sync += [self.rresp.eq(0), self.rdata.eq(source)]
                         if key == registers.CTRL:
                             m.d.sync += [done.eq(0), ready.eq(0)]

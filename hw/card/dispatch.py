@@ -199,6 +199,15 @@ class Dispatcher(wiring.Component):
     def _check(self, m, job, error, network, recipes, fail):
         """Where a job goes, or why it cannot."""
         texts = self.config.text_lanes != 0
+
+        def beyond(address, size):
+            """Whether so many bytes do not end within 2 ** 64."""
+            end = Signal(33, name="end")
+            m.d.comb += end.eq(address[:32] + size)
+            return address[32:].all() & end[32] & (end[:32] != 0)
+
+        no_payload = beyond(job["payload"], job["length"])
+        no_room = beyond(job["result"], job["capacity"])
         with m.If(error):
             fail(Detail.BUS)
         with m.Elif(network & (job["kind"] != Kind.IMAGE) & (job["kind"] != Kind.TEXT)):
@@ -207,6 +216,8 @@ class Dispatcher(wiring.Component):
             fail(Detail.RECIPE)
         with m.Elif(job["payload"][:6] != 0):
             fail(Detail.ALIGNMENT)
+        with m.Elif(no_payload):
+            fail(Detail.LENGTH)
         with m.Else():
             with m.Switch(job["kind"]):
                 with m.Case(Kind.LOAD):
@@ -219,12 +230,16 @@ class Dispatcher(wiring.Component):
                         fail(Detail.RECIPE)
                     with m.Elif((job["height"] == 0) != (job["width"] == 0)):
                         fail(Detail.LENGTH)
+                    with m.Elif(no_room):
+                        fail(Detail.CAPACITY)
                 with m.Case(*[Kind.TEXT] * texts):
                     m.next = "Text"
                     with m.If(~recipes.text_known):
                         fail(Detail.RECIPE)
                     with m.Elif(job["result"][:6] != 0):
                         fail(Detail.ALIGNMENT)
+                    with m.Elif(no_room):
+                        fail(Detail.CAPACITY)
                 with m.Case(*[Kind.LOAD_TEXT] * texts):
                     m.next = "Load"
                     with m.If(job["length"] != BUS):

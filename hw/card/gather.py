@@ -6,8 +6,8 @@ from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..status import Detail, Status
-from ..stream.fifo import Fifo
 from ..wire.layout import Peer, Segment
+from .answered import Answered
 from .config import BUS, beat_bits
 from .slots import fifo_depth
 from .write_dma import WriteBeat
@@ -54,10 +54,11 @@ class Gather(wiring.Component):
     take_spare : :py:`Out(1)`
         Strobe: it is not any more.
     o_write : :py:`Out(stream.Signature(WriteBeat(port)))`
-    sent, answered : :py:`In(32)`
+    sent, answered, failed
         Of :class:`.write_dma.WriteDma`, into which ``o_write`` goes at once.
     o : :py:`Out(stream.Signature(Arrival(queues, slots)))`
-        Messages in the order of their ends, when they are in memory.
+        Messages in the order of their ends, when they are in memory. One that memory may not hold,
+        since it refused a burst meanwhile, is ``BAD_JOB``, detail ``BUS``.
     whole, refused : :py:`Out(1)`
         Strobes: a message is complete; one had no slot.
     """
@@ -69,6 +70,7 @@ class Gather(wiring.Component):
             "messages": In(58), "message_beats": In(26),
             "slot": In(stream.Signature(range(slots + 1))), "spare": In(1), "take_spare": Out(1),
             "o_write": Out(stream.Signature(WriteBeat(port))), "sent": In(32), "answered": In(32),
+            "failed": In(1),
             "o": Out(stream.Signature(Arrival(queues, slots))),
             "whole": Out(1), "refused": Out(1),
         })
@@ -97,8 +99,10 @@ class Gather(wiring.Component):
             ]
 
         # The last step: a beat to memory, a record, or both, or nothing.
-        entry = data.StructLayout({"arrival": self.o.payload.shape(), "mark": 32})
-        m.submodules.arrivals = arrivals = Fifo(entry, fifo_depth(self.slots))
+        entry = data.StructLayout({"arrival": self.o.payload.shape(), "refused": 1})
+        m.submodules.arrivals = arrivals = Answered(entry, fifo_depth(self.slots))
+        # Of each queue: memory refused a burst since its message began.
+        refused, first, queue = Signal(self.queues), Signal(), final.arrival.queue
         record, answer, able, leaves = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
             record.eq(final.valid & final.ends),
@@ -112,15 +116,22 @@ class Gather(wiring.Component):
             go.eq(~final.valid | leaves),
             arrivals.i.valid.eq(answer & leaves), arrivals.i.p.arrival.eq(final.arrival),
             # Its bursts are over: the last one is with this beat.
-            arrivals.i.p.mark.eq(self.sent + final.write),
+            arrivals.mark.eq(self.sent + final.write), first.eq(final.offset == 0),
+            arrivals.i.p.refused.eq(refused.bit_select(queue, 1) & ~first),
+            arrivals.answered.eq(self.answered), arrivals.failed.eq(self.failed),
             self.take_spare.eq(answer & leaves & final.dropped),
             self.refused.eq(record & leaves & final.dropped),
             self.whole.eq(record & leaves & (final.arrival.status == Status.OK)),
-            self.o.payload.eq(arrivals.o.p.arrival),
-            self.o.valid.eq(arrivals.o.valid & (
-                (self.answered - arrivals.o.p.mark)[:32].as_signed() >= 0)),
-            arrivals.o.ready.eq(self.o.ready & self.o.valid),
+            self.o.payload.eq(arrivals.o.p.arrival), self.o.valid.eq(arrivals.o.valid),
+            arrivals.o.ready.eq(self.o.ready),
         ]
+        with m.If(leaves & first):
+            m.d.sync += refused.bit_select(queue, 1).eq(0)
+        with m.If(self.failed):
+            m.d.sync += refused.eq(~0)
+        with m.If((arrivals.o.p.refused | arrivals.refused)
+                  & (arrivals.o.p.arrival.status == Status.OK)):
+            m.d.comb += [self.o.p.status.eq(Status.BAD_JOB), self.o.p.detail.eq(Detail.BUS)]
         with m.If(final.dropped):
             m.d.comb += arrivals.i.p.arrival.slot.eq(self.slots)
         return m

@@ -59,6 +59,8 @@ class ImageLane(wiring.Component):
         Level: nothing more of the payload is wanted, until ``dropped``.
     dropped : :py:`In(contexts)`
         Nothing more of it will come, if it has been wanted no more for a cycle.
+    failed : :py:`In(1)`
+        Of :class:`.write_dma.WriteDma`: results that are under way may not be in memory.
     idle : :py:`Out(contexts)`
     active : :py:`Out(1)`
         There is something to do, or in a moment there will be nothing more.
@@ -78,7 +80,8 @@ class ImageLane(wiring.Component):
         super().__init__({
             "i_job": In(stream.Signature(ImageJob(config))),
             "i": In(stream.Signature(PayloadWord)).array(n),
-            "fault": In(n), "drop": Out(n), "dropped": In(n), "idle": Out(n), "active": Out(1),
+            "fault": In(n), "drop": Out(n), "dropped": In(n), "failed": In(1), "idle": Out(n),
+            "active": Out(1),
             "write": In(TableWrite(config.recipes)), "write_valid": In(1),
             "o": Out(stream.Signature(RowBeat(n, config.port))),
             "o_completion": Out(stream.Signature(Completion)),
@@ -357,7 +360,7 @@ class ImageLane(wiring.Component):
             with m.If(self._busy[c] & self._pixels[c] & raw.done[c] & ~self._over[c]):
                 end(Mux(raw.short[c], Status.BAD_JOB, Status.OK),
                     Mux(raw.short[c], Detail.LENGTH, Detail.NONE))
-            with m.If(self.fault[c]):
+            with m.If(self.fault[c] | self.failed):
                 m.d.sync += faulted.eq(1)
             m.d.comb += [
                 aborts[c].eq(self._busy[c] & self._over[c] & (status != Status.OK)
@@ -375,7 +378,7 @@ class ImageLane(wiring.Component):
                     out.p.status.eq(status), out.p.detail.eq(detail),
                     out.p.bytes.eq(0), out.p.height.eq(0), out.p.width.eq(0),
                 ]
-                with m.If(faulted):
+                with m.If(faulted | self.failed):
                     m.d.sync += [out.p.status.eq(Status.BAD_JOB), out.p.detail.eq(Detail.BUS)]
                 with m.Elif((status == Status.OK) & resize.tie[c]):
                     m.d.sync += [out.p.status.eq(Status.UNSUPPORTED), out.p.detail.eq(Detail.TIE)]

@@ -59,7 +59,7 @@ class Network(wiring.Component):
     i_completion : :py:`In(stream.Signature(Completion))`
         Of jobs and others, in any order.
     o_write : :py:`Out(stream.Signature(WriteBeat(port))).array(2)`
-    sent, answered : :py:`In(32)`
+    sent, answered, failed
         Of :class:`.write_dma.WriteDma`, into which ``o_write`` goes at once.
     request, i_beats
         To a client of the read DMA.
@@ -78,7 +78,7 @@ class Network(wiring.Component):
             "o_completion": Out(stream.Signature(Completion)),
             "i_completion": In(stream.Signature(Completion)),
             "o_write": Out(stream.Signature(WriteBeat(config.port))).array(2),
-            "sent": In(32), "answered": In(32),
+            "sent": In(32), "answered": In(32), "failed": In(1),
             "request": Out(stream.Signature(ReadRequest(config.port))),
             "i_beats": In(stream.Signature(ReadBeat(config.port))),
             "whole": Out(1), "refused": Out(1),
@@ -141,7 +141,8 @@ class Network(wiring.Component):
         for beats, write in zip((gather.o_write, records), self.o_write):
             wiring.connect(m, beats, wiring.flipped(write))
         for part in gather, recorder:
-            m.d.comb += [part.sent.eq(self.sent), part.answered.eq(self.answered)]
+            m.d.comb += [part.sent.eq(self.sent), part.answered.eq(self.answered),
+                         part.failed.eq(self.failed)]
         for part in gather, inbox:
             m.d.comb += [part.messages.eq(self.messages[6:]),
                          part.message_beats.eq(self.message_bytes[6:])]

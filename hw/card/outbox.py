@@ -23,7 +23,7 @@ __all__ = ["Outbox"]
 
 
 class Outbox(wiring.Component):
-    """Gives responses to the host, or sends them, one after the other.
+    """Gives responses to the host, or sends them, one after the other. What is lost goes nowhere.
 
     Parameters
     ----------
@@ -113,6 +113,8 @@ class Outbox(wiring.Component):
                 m.next = "Host"
                 with m.If((self.queue.mode == Mode.REPLY) | (self.queue.mode == Mode.FORWARD)):
                     m.next = "Place"
+                with m.If(response.lost):
+                    m.next = "Free"
             with m.State("Host"):
                 m.d.comb += received.i.valid.eq(1)
                 with m.If(received.i.ready):

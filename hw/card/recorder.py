@@ -5,8 +5,8 @@ from amaranth import *
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..stream.fifo import Fifo
 from ..wire.layout import Peer
+from .answered import Answered
 from .completion import Completion
 from .config import BUS
 from .gather import Arrival
@@ -19,10 +19,11 @@ __all__ = ["Response", "Recorder"]
 
 
 def Response(queues, slots):
-    """A record, and behind it a result of so many ``bytes``, lie in the slot."""
+    """A record, and behind it a result of so many ``bytes``, lie in the slot; or that is ``lost``,
+    for memory may have refused the record."""
     return data.StructLayout({
         "slot": range(slots + 1), "queue": range(queues), "bytes": 32, "has_immediate": 1,
-        "immediate": 32, "peer": Peer})
+        "immediate": 32, "peer": Peer, "lost": 1})
 
 
 class Recorder(wiring.Component):
@@ -43,7 +44,7 @@ class Recorder(wiring.Component):
     results, result_beats : :py:`In(...)`
         Number of the block of memory with the record of slot 0, and blocks of each slot.
     o_write : :py:`Out(stream.Signature(WriteBeat(512)))`
-    sent, answered : :py:`In(32)`
+    sent, answered, failed
         Of :class:`.write_dma.WriteDma`, into which ``o_write`` goes at once.
     o : :py:`Out(stream.Signature(Response(queues, slots)))`
         In the order of ``i``, when record and result are in memory.
@@ -55,7 +56,7 @@ class Recorder(wiring.Component):
             "note": In(Arrival(queues, slots)), "note_valid": In(1),
             "i": In(stream.Signature(Completion)), "results": In(58), "result_beats": In(26),
             "o_write": Out(stream.Signature(WriteBeat(8 * BUS))),
-            "sent": In(32), "answered": In(32),
+            "sent": In(32), "answered": In(32), "failed": In(1),
             "o": Out(stream.Signature(Response(queues, slots))),
         })
 
@@ -66,11 +67,11 @@ class Recorder(wiring.Component):
             "queue": range(self.queues), "has_immediate": 1, "immediate": 32, "peer": Peer})
         m.submodules.notes = notes = memory.Memory(shape=note, depth=self.slots + 1, init=[])
         write, read = notes.write_port(), notes.read_port()
-        entry = data.StructLayout({"response": self.o.payload.shape(), "mark": 32})
-        m.submodules.responses = responses = Fifo(entry, fifo_depth(self.slots))
+        m.submodules.responses = responses = Answered(self.o.payload.shape(),
+                                                      fifo_depth(self.slots))
         done, base, record = Signal(Completion), Signal(58), Signal(8 * BUS)
         fields = COMPLETION.view(record)
-        response = responses.i.p.response
+        response = responses.i.p
         m.d.comb += [
             write.en.eq(self.note_valid), write.addr.eq(self.note.slot),
             *(write.data[name].eq(self.note[name]) for name in note.members),
@@ -83,11 +84,10 @@ class Recorder(wiring.Component):
             self.o_write.p.strobe.eq(~0), self.o_write.p.last.eq(1),
             response.slot.eq(done.request), response.bytes.eq(done.bytes),
             *(response[name].eq(read.data[name]) for name in note.members),
-            responses.i.p.mark.eq(self.sent + 1),
-            self.o.payload.eq(responses.o.p.response),
-            self.o.valid.eq(responses.o.valid & (
-                (self.answered - responses.o.p.mark)[:32].as_signed() >= 0)),
-            responses.o.ready.eq(self.o.ready & self.o.valid),
+            responses.mark.eq(self.sent + 1), responses.answered.eq(self.answered),
+            responses.failed.eq(self.failed),
+            self.o.payload.eq(responses.o.payload), self.o.p.lost.eq(responses.refused),
+            self.o.valid.eq(responses.o.valid), responses.o.ready.eq(self.o.ready),
         ]
         with m.FSM():
             with m.State("Idle"):

@@ -16,7 +16,7 @@ __all__ = ["IDENTITY", "VERSION", "ADDRESS_BITS", "CTRL", "GIE", "IER", "ISR", "
 #: "HDRC" in ASCII, the word at ``CAPABILITIES["identity"]``.
 IDENTITY = 0x48445243
 #: Of this interface.
-VERSION = 2
+VERSION = 3
 
 ADDRESS_BITS = 12
 
@@ -44,11 +44,12 @@ CAPABILITIES = {name: 0x40 + 4 * n for n, name in enumerate(("identity", "versio
 #: the end of one), ``elements`` features and tokens; ``read_beats`` and ``write_beats`` are the
 #: memory port's, 64 bytes each, or 8 if it is narrow. ``busy`` and ``text_busy`` are cycles in
 #: which an image lane, a text lane had work. ``messages`` came from the network as a whole,
-#: ``refused`` found no free slot.
+#: ``refused`` found no free slot, ``denied`` came to a
+#: control queue pair without being its owner's.
 COUNTERS = {name: 0x100 + 8 * n for n, name in enumerate((
     "cycles", "busy", "requests", *(f"status_{status.name.lower()}" for status in Status),
     "symbols", "starved", "stalled", "pixel_words", "read_beats", "write_beats", "bus_errors",
-    "text_busy", "text_words", "elements", "messages", "refused"))}
+    "text_busy", "text_words", "elements", "messages", "refused", "denied"))}
 
 
 # All that follows is there if the card has a network port.

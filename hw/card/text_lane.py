@@ -45,6 +45,8 @@ class TextLane(wiring.Component):
         Payloads in the order of the jobs, none before its job.
     fault : :py:`In(1)`
         Strobe: the payload whose words come is not what the memory holds.
+    failed : :py:`In(1)`
+        Of :class:`.write_dma.WriteDma`: the result that is sent may not be in memory.
     idle : :py:`Out(1)`
         No text is under way.
     active : :py:`Out(1)`
@@ -65,7 +67,7 @@ class TextLane(wiring.Component):
         self.config = config
         super().__init__({
             "i_job": In(stream.Signature(TextJob)), "i": In(stream.Signature(PayloadWord)),
-            "fault": In(1), "idle": Out(1), "active": Out(1),
+            "fault": In(1), "failed": In(1), "idle": Out(1), "active": Out(1),
             "write": In(TextTableWrite), "write_valid": In(1),
             "o": Out(stream.Signature(WriteBeat(8 * BUS))),
             "o_completion": Out(stream.Signature(Completion)),
@@ -171,6 +173,7 @@ class TextLane(wiring.Component):
         total, full = Signal(32), Signal()    # bytes; more than the capacity
         at = Signal(58)
         size, fits, room = Signal(4), Signal(), Signal()
+        refused = Signal()                    # a burst since the first of this result
         m.d.comb += [
             size.eq(element.bytes), fits.eq(total + size <= job.capacity),
             room.eq(~self.o.valid | self.o.ready),
@@ -189,9 +192,12 @@ class TextLane(wiring.Component):
         out = self.o_completion
         with m.If(out.ready):
             m.d.sync += out.valid.eq(0)
+        with m.If(self.failed):
+            m.d.sync += refused.eq(1)
         with m.FSM():
             with m.State("Idle"):
-                m.d.sync += [at.eq(job.result[6:]), total.eq(0), full.eq(0), words.eq(0)]
+                m.d.sync += [at.eq(job.result[6:]), total.eq(0), full.eq(0), words.eq(0),
+                             refused.eq(0)]
                 with m.If(self._available):
                     m.next = "Elements"
             with m.State("Elements"):
@@ -227,7 +233,7 @@ class TextLane(wiring.Component):
                         out.p.bytes.eq(0), out.p.height.eq(0), out.p.width.eq(0),
                         out.p.cycles.eq(cycles),
                     ]
-                    with m.If(faulted):
+                    with m.If(faulted | refused | self.failed):
                         m.d.sync += [out.p.status.eq(Status.BAD_JOB), out.p.detail.eq(Detail.BUS)]
                     with m.Elif(done.status == Status.OK):
                         m.d.sync += out.p.bytes.eq(total)

@@ -39,6 +39,8 @@ class WriteDma(wiring.Component):
         Answers to bursts: an error.
     sent, answered : :py:`Out(32)`
         Bursts gathered, and bursts answered; modulo 2 ** 32.
+    failed : :py:`Out(1)`
+        Strobe: the burst that ``answered`` counts since this cycle was refused.
     """
 
     #: Beats of the longest burst.
@@ -57,7 +59,7 @@ class WriteDma(wiring.Component):
             "w": Out(stream.Signature(data.StructLayout({
                 name: beat.members[name] for name in of_w}))),
             "b": In(stream.Signature(1)),
-            "sent": Out(32), "answered": Out(32),
+            "sent": Out(32), "answered": Out(32), "failed": Out(1),
         })
 
     def elaborate(self, platform):
@@ -99,6 +101,7 @@ class WriteDma(wiring.Component):
             m.d.sync += count.eq(Mux(last, 0, count + 1))
             with m.If(last):
                 m.d.sync += self.sent.eq(self.sent + 1)
+        m.d.sync += self.failed.eq(self.b.valid & self.b.payload)
         with m.If(self.b.valid):
             m.d.sync += self.answered.eq(self.answered + 1)
         return m

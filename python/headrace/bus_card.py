@@ -15,7 +15,7 @@ from headrace.hw.card.jobs import JOB, RECIPE, RECIPE_BYTES, Kind
 from headrace.hw.status import Detail, Status
 from headrace.processes import ProcessLock
 from headrace.results import collect_image, reports_of, settle_images, settle_texts
-from headrace.rounds import LOADING, NOWHERE, Rounds
+from headrace.rounds import NOWHERE, Rounds
 from headrace.sim_text import TextWork
 
 
@@ -61,7 +61,8 @@ class BusCard(Card):
         """Begin to drive a card of this configuration."""
         self.config = config
         self._bus = transport
-        self._rounds = Rounds(transport.memory, self._run, transport.start, transport.stop)
+        self._rounds = Rounds(transport.memory, self._run, transport.start, transport.stop,
+                              self._reset)
         self._recipes = Held(config.recipes)
         self._texts = TextWork(config, self._rounds)
         transport.check()
@@ -153,7 +154,7 @@ class BusCard(Card):
         address = arena.need(RECIPE_BYTES)
         self._bus.memory.write(address, pack_recipe(recipe))
         return number, [JOB.pack(
-            kind=Kind.LOAD, recipe=number, request=LOADING, payload=address, length=RECIPE_BYTES)
+            kind=Kind.LOAD, recipe=number, payload=address, length=RECIPE_BYTES)
             ], functools.partial(self._recipes.hold, recipe, number)
 
     # Images

@@ -7,18 +7,21 @@
 """
 
 import collections
+import contextlib
 import functools
 import itertools
-import random
+import os
+import secrets
 import socket
 import time
 import urllib.parse
+import weakref
 
 from headrace import wire
 from headrace.bus_card import BusCard
 from headrace.errors import CardError
 from headrace.hw.card import registers
-from headrace.hw.card.commands import COMMAND, QUEUE_PAIR, Command
+from headrace.hw.card.commands import COMMAND, QUEUE_PAIR, Command, key_of, key_words
 from headrace.hw.card.config import BUS
 from headrace.hw.status import Detail, Status
 from headrace.hw.wire.headers import ROCE_PORT
@@ -30,6 +33,9 @@ from headrace.transport import Transport
 __all__ = ["RemoteCard", "RemoteTransport", "address_of"]
 
 
+#: The environment variable that has the board's key, unless it is given.
+KEY = "HEADRACE_KEY"
+
 #: Statuses of messages that never came to be executed, or may have found no room for an answer.
 TRANSIENT = Status.LOST, Status.NO_ROOM
 #: Longest pause between two looks at a batch, in seconds.
@@ -40,6 +46,17 @@ MOST_MEMORY = 1 << 32
 LEAST_MEMORY = 1 << 14
 #: Seconds in which a card should have done what it was asked for on a queue pair that is closed.
 CLOSING = 0.25
+#: Times that a message is sent again whose answer nobody needs.
+FAREWELL = 1
+
+#: What to do if the control queue pair is not ours.
+ADVICE = {
+    Detail.OWNER: "another driver has it, or took it over, or the board was reset. Close that "
+                  "driver; if it died without closing, a board without a key is free again when it "
+                  "has been silent for a minute, and one with a key is taken over with that. Then "
+                  "try again",
+    Detail.KEY: "give the one that it was built with, `key=`, or none if it was built without",
+}
 
 
 def address_of(name):
@@ -70,7 +87,8 @@ class Refused(CardError):
 
     def __init__(self, detail):
         self.detail = detail
-        super().__init__(f"The card refuses a command: {detail.text}")
+        advice = f": {ADVICE[detail]}" if detail in ADVICE else ""
+        super().__init__(f"The card refuses a command: {detail.text}{advice}")
 
 
 class RemoteTransport(Transport):
@@ -94,9 +112,13 @@ class RemoteTransport(Transport):
     memory : int, optional
         Bytes of the card's memory. Without it they are found by reading: then the memory must
         answer with an error behind its end.
+    key : bytes or str, optional
+        The board's, see :func:`headrace.hw.card.commands.key_of`.
 
     Attributes
     ----------
+    lapsed : bool
+        The control queue pair is not ours any more: what the card was told is gone.
     counts : collections.Counter
         ``asked`` messages, ``retried`` ones, ``incomplete`` answers.
 
@@ -107,15 +129,28 @@ class RemoteTransport(Transport):
     """
 
     def __init__(self, link, sender, *, what="the card", timeout=0.25, retries=6, patience=60.0,
-                 memory=None):
+                 memory=None, key=None):
+        self._key = key_words(key)
         self.link, self._sender, self.what = link, sender, what
         self.timeout, self.retries, self.patience = timeout, retries, patience
         self.counts = collections.Counter()
         self._reassembler = wire.Reassembler()
-        # The card knows the latest message by its number, whoever sent it.
-        self._numbers = (number % (1 << 32) for number in itertools.count(random.getrandbits(32)))
+        # The card knows its owner by the session, and the latest message by its number.
+        self._session, self.lapsed = secrets.randbits(64), False
+        self._process = os.getpid()
+        self._numbers = (number % (1 << 32) for number in itertools.count(secrets.randbits(32)))
         # As little as a card may have, until it is known.
         self._message_bytes, self._result_bytes = 4 * BUS, 2 * BUS
+        self.take()
+        try:
+            self._look(memory)
+        except BaseException:
+            self.release()
+            raise
+        self.memory = RemoteMemory(self)
+
+    def _look(self, memory):
+        """Find out what card it is, and where its free memory is."""
         self.check()
         slots = self.read_register(registers.CAPABILITIES["slots"])
         messages, results, self._message_bytes, self._result_bytes = (
@@ -125,13 +160,35 @@ class RemoteTransport(Transport):
                          results + (slots + 1) * self._result_bytes)
         self.stop = memory or self._find_end()
         if self.stop - self.start < LEAST_MEMORY:
-            raise CardError(f"Memory of {what} must have {LEAST_MEMORY} free bytes or more, not "
-                            f"{max(0, self.stop - self.start)}")
-        self.memory = RemoteMemory(self)
+            raise CardError(f"Memory of {self.what} must have {LEAST_MEMORY} free bytes or more, "
+                            f"not {max(0, self.stop - self.start)}")
+
+    # Whose it is
+
+    def take(self):
+        """Make the control queue pair ours, unless it is already.
+
+        Raises
+        ------
+        CardError
+            If it is another driver's, or the key is wrong.
+        """
+        number = next(self._numbers)
+        self._exchange(number, COMMAND.pack(
+            command=Command.TAKE, address=self._session, **self._key), self.retries)
+        self.lapsed = False
+
+    def release(self):
+        """Give it back, if the card still hears us. In a process that was forked off it is not
+        ours."""
+        if os.getpid() != self._process:
+            return
+        with contextlib.suppress(CardError):
+            self.ask(COMMAND.pack(command=Command.RELEASE), retries=FAREWELL)
 
     # Messages
 
-    def ask(self, *commands):
+    def ask(self, *commands, retries=None):
         """Have commands executed; the result of what they read.
 
         Raises
@@ -140,12 +197,19 @@ class RemoteTransport(Transport):
             If one cannot be, or nothing answers.
         """
         number = next(self._numbers)
-        payload = b"".join((COMMAND.pack(command=Command.TAG, value=number), *commands))
+        tag = COMMAND.pack(command=Command.TAG, value=number, address=self._session)
+        return self._exchange(number, b"".join((tag, *commands)),
+                              self.retries if retries is None else retries)
+
+    def _exchange(self, number, payload, retries):
+        """Send a message until it is answered; the result."""
         self.counts["asked"] += 1
         begun, status = time.monotonic(), None
-        for attempt in range(self.retries + 1):
+        for attempt in range(retries + 1):
             self.counts["retried"] += attempt > 0
             deadline = time.monotonic() + self.timeout * min(1 << attempt, 8)
+            # What others put between our packets has a wrong number.
+            self._sender.psn = secrets.randbits(24)
             for packet in wire.request(self._sender, number, payload):
                 while not self.link.send(packet) and time.monotonic() < deadline:
                     self.link.wait(0.001)
@@ -157,15 +221,17 @@ class RemoteTransport(Transport):
             if status is Status.OK:
                 return result
             if status not in TRANSIENT:
-                raise Refused(Detail(completion["detail"]))
+                detail = Detail(completion["detail"])
+                self.lapsed |= detail in ADVICE
+                raise Refused(detail)
             self.link.wait(min(0.001 * 2 ** attempt, self.timeout))
         seconds = time.monotonic() - begun
         if status is not None:
             raise CardError(f"{self.what} had no room for a message, or lost it, "
-                            f"{self.retries + 1} times in {seconds:.1f} s ({status.name}); see who "
+                            f"{retries + 1} times in {seconds:.1f} s ({status.name}); see who "
                             "else sends to it")
         raise CardError(
-            f"No answer from {self.what} in {seconds:.1f} s, asked {self.retries + 1} times; see "
+            f"No answer from {self.what} in {seconds:.1f} s, asked {retries + 1} times; see "
             f"whether it answers `ping`, whether its control queue pair is "
             f"{self._sender.queue_pair:#x}, and whether the way there changes addresses, ports or "
             f"the IPv4 identification, which the CRC covers (Linux sends as the card expects)")
@@ -324,8 +390,14 @@ class RemoteMemory:
             at += len(part)
 
 
+def _leave(transport):
+    """What becomes of a card that nobody closed."""
+    transport.release()
+    transport.link.close()
+
+
 class RemoteCard(QueuePairs, BusCard):
-    """A card that has nothing but its network port. One driver at a time may use it.
+    """A card that has nothing but its network port. It belongs to one driver at a time.
 
     The verbs take images and texts to the card's memory and results back, message by message. A
     queue pair of one's own (:meth:`listen`) is the fast way: a request is a message, and so is its
@@ -342,7 +414,7 @@ class RemoteCard(QueuePairs, BusCard):
         Bytes of the longest IPv4 packet that is sent.
     check : bool
         Whether the CRC of answers is looked at; the card does as it was told when it booted.
-    timeout, retries, patience, memory
+    timeout, retries, patience, memory, key
         Of :class:`RemoteTransport`.
 
     Raises
@@ -350,13 +422,16 @@ class RemoteCard(QueuePairs, BusCard):
     ValueError
         If the name or an option is wrong.
     CardError
-        If no card answers.
+        If no card answers, or it is another driver's.
     """
+
+    _shut, _farewell = False, None
 
     def __init__(self, name, fallback="cpu", *, queue_pair=QUEUE_PAIR, mtu=1500, check=True,
                  **options):
         segment = segment_of(mtu)
         address = address_of(name)
+        options["key"] = key_of(options.get("key") or os.environ.get(KEY))
         super().__init__(name, fallback)
         self._options = dict(queue_pair=queue_pair, mtu=mtu, check=check, **options)
         self._counts = collections.Counter()
@@ -368,8 +443,14 @@ class RemoteCard(QueuePairs, BusCard):
         try:
             transport = RemoteTransport(
                 self._socket, wire.Sender(queue_pair, segment=segment), what=name, **options)
-            transport.wait()  # for what others have begun
-            self._connect(transport.config(), transport)
+            try:
+                transport.wait()  # for what others have begun
+                self._connect(transport.config(), transport)
+            except BaseException:
+                transport.release()
+                raise
+            # Whoever forgets to close the card, or ends, gives it back all the same.
+            self._farewell = weakref.finalize(self, _leave, transport)
         except BaseException:
             self._socket.close()
             raise
@@ -381,7 +462,9 @@ class RemoteCard(QueuePairs, BusCard):
 
     def _check_open(self):
         super()._check_open()
+        self._lapsed |= self._bus.lapsed
         if self._lapsed:
+            self._bus.take()
             self._bus.reset()   # a batch may be under way still
             self._forget()      # also what a try before this one may have loaded
             for index, queue in self._queues.items():
@@ -424,6 +507,30 @@ class RemoteCard(QueuePairs, BusCard):
             time.sleep(CLOSING)
             self._let_go(self._queues.pop(index))
 
+    def shut(self):
+        """Close the control queue pair to everyone until the board is reset, and this card. Queue
+        pairs for requests go on.
+
+        Raises
+        ------
+        CardError
+            If it still answers.
+        """
+        with self._lock:
+            self._check_open()
+            number = self._options["queue_pair"]
+            index = number - self._bus.read_argument("queue_base")
+            try:
+                self._direct(index, QueuePair(None, "sender", number, check=True))
+                self._bus.ask(retries=FAREWELL)
+            except Refused:
+                raise
+            except CardError:
+                self._shut = True       # there is no answer any more
+        if not self._shut:
+            raise CardError("The control queue pair is still open: try again")
+        self.close()
+
     def counters(self):
         """As of every card on a bus; and what happened on the way: ``asked`` and ``retried``
         messages, ``incomplete`` answers, ``damaged`` datagrams, ``bytes_sent``,
@@ -434,6 +541,12 @@ class RemoteCard(QueuePairs, BusCard):
             mine = {**self._bus.counts, **self._counts}
         return counts | {name: mine.get(name, 0) for name in (
             "asked", "retried", "incomplete", "damaged", "bytes_sent", "bytes_received")}
+
+    def _give_back(self):
+        if self._farewell:
+            self._farewell.detach()
+        if not self._shut:
+            self._bus.release()
 
     def _close(self):
         super()._close()

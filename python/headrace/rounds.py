@@ -2,7 +2,13 @@
 """Many jobs of one kind, as many at a time as the card's memory holds.
 
 What is done for each job is done for all of a round at once: one copy to the card, one back.
+
+A completion belongs to the batch that waits for it: jobs have numbers that no other batch has, and
+where completions will be is zero when the batch is started, which is the number of no job. So what
+a card did not do, or did before, is never taken for done.
 """
+
+import random
 
 import numpy as np
 
@@ -10,15 +16,16 @@ from headrace.arena import Arena, NoRoom
 from headrace.errors import CardError
 from headrace.hw.card.config import BUS
 from headrace.hw.card.jobs import COMPLETION, JOB
+from headrace.hw.status import Detail, Status
 
 
-__all__ = ["ROUND", "LOADING", "NOWHERE", "Rounds", "Results"]
+__all__ = ["ROUND", "NUMBERS", "NOWHERE", "Rounds", "Results"]
 
 
 #: Items of one round.
 ROUND = 256
-#: Request number of loads.
-LOADING = 0xFFFFFFFF
+#: Jobs have numbers from 1 up to this, then from 1 on again.
+NUMBERS = 0xFFFFFFFF
 #: Bytes that are rather copied in vain than two transfers made. Results of as many are not copied
 #: twice.
 GAP = 1 << 16
@@ -45,23 +52,25 @@ class Rounds:
         Function that has the card do a batch, as ``Transport.run``.
     start, stop : int
         The range of the memory that may be used.
+    reset
+        Function to call when a batch did not do what it was told.
     """
 
-    def __init__(self, memory, run, start, stop):
-        self.memory, self.run = memory, run
+    def __init__(self, memory, run, start, stop, reset=lambda: None):
+        self.memory, self.run, self.reset = memory, run, reset
         self.start, self.stop = start, stop
+        # Not where another driver of the card began.
+        self._number = random.randint(1, NUMBERS)
 
     def arena(self):
         """All the memory, for a new round."""
         return Arena(self.start, self.stop, BUS)
 
     def load(self, jobs, arena):
-        """Do packed jobs that have no results."""
+        """Do packed jobs that have no results, whatever their numbers."""
         if jobs:
-            jobs = b"".join(jobs)
-            address = arena.need(2 * len(jobs))
-            self.memory.write(address, jobs)
-            self.run(address, len(jobs) // BUS, address + len(jobs))
+            address = arena.need(2 * BUS * len(jobs))
+            self._batch(address, jobs, np.zeros(0, JOB.dtype), [])
 
     def do(self, kind, setup, items, lengths, capacities, payload=memoryview, **fields):
         """Do a job with each item.
@@ -90,8 +99,7 @@ class Rounds:
         sizes, rooms = rounded(lengths), rounded(capacities)
         needs = sizes + rooms + 2 * BUS
         needs[capacities >= NOWHERE] = 1 << 50   # no memory has that, and sums of them fit
-        fields = {"length": lengths, "capacity": capacities,
-                  "request": np.arange(len(items)), **fields}
+        fields = {"length": lengths, "capacity": capacities, **fields}
         first = 0
         while first < len(items):
             arena = self.arena()
@@ -120,25 +128,72 @@ class Rounds:
             pieces = [b""] * (2 * count)
             pieces[::2] = map(payload, items[part])
             pieces[1::2] = [PADDING[n] for n in (sizes[part] - lengths[part]).tolist()]
-            self.memory.write(arena.next, b"".join([*loads, jobs, *pieces]))
-            self.run(arena.next, len(loads) + count, completions)
+            done = self._batch(arena.next, loads, jobs, pieces)
             note()
-            done = self._completions(completions, len(loads) + count, first, count)
             yield done, Results(self.memory, jobs["result"].astype(np.int64), done)
             first += count
 
-    def _completions(self, address, total, first, count):
-        """Completions of a round's items, in their order."""
+    def _batch(self, address, loads, jobs, pieces):
+        """Have the card do packed loads, then jobs, an ndarray.
+
+        At the address lie, one behind the other, all of these, the ``pieces``, which are payloads,
+        and completions.
+
+        Returns
+        -------
+        ndarray of ``COMPLETION.dtype``
+            Of ``jobs``, in their order.
+
+        Raises
+        ------
+        CardError
+            If the card did not do each of them once, or refused a load.
+        """
+        jobs = np.frombuffer(bytearray().join([*loads, jobs]), JOB.dtype)
+        total = len(jobs)
+        first = self._numbers(total)
+        jobs["request"] = np.arange(first, first + total)
+        data = b"".join([jobs, *pieces, bytes(total * BUS)])
+        self.memory.write(address, data)
+        completions = address + len(data) - total * BUS
+        self.run(address, total, completions)
         raw = np.empty(total * BUS, np.uint8)
-        self.memory.read_into(address, raw)
+        self.memory.read_into(completions, raw)
         raw = raw.view(COMPLETION.dtype)
-        requests = raw["request"].astype(np.int64) - first
-        own = (requests >= 0) & (requests < count)
-        places = np.full(count, -1)
-        places[requests[own]] = np.flatnonzero(own)
-        if places.min() < 0:
-            raise CardError(f"The card lost request {first + int(np.argmin(places))}")
-        return raw[places]
+        try:
+            done = _in_order(raw, first)
+            for status, detail in done[["status", "detail"]][:len(loads)].tolist():
+                if status != Status.OK:
+                    raise CardError(f"The card refuses a recipe or a table: {Detail(detail).text}")
+        except CardError:
+            self.reset()
+            raise
+        return done[len(loads):]
+
+    def _numbers(self, count):
+        """The first of as many numbers in a row that no job has had for long."""
+        first = self._number if self._number + count - 1 <= NUMBERS else 1
+        self._number = first + count
+        return first
+
+
+def _in_order(completions, first):
+    """Completions of jobs whose numbers begin with ``first``, in the order of these.
+
+    Raises
+    ------
+    CardError
+        If they are not of each of the jobs, once.
+    """
+    requests = completions["request"].astype(np.int64) - first
+    places = np.argsort(requests, kind="stable")
+    wrong = np.flatnonzero(requests[places] != np.arange(len(requests)))
+    if len(wrong):
+        missing = min(set(range(len(requests))) - set(requests.tolist()))
+        raise CardError(f"The card did not do what it was told: there is no completion of job "
+                        f"{missing + 1} of {len(requests)} in a batch. Its start, or a write to "
+                        f"its memory, was lost or refused")
+    return completions[places]
 
 
 class Results:

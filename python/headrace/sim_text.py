@@ -14,7 +14,6 @@ from headrace.hw.card.jobs import JOB, TABLE_RECORD, TEXT_RECIPE, Kernel, Kind, 
 from headrace.hw.status import Detail, Status
 from headrace.hw.text.tables import TableImage
 from headrace.results import features_of, reports_of, tokens_of
-from headrace.rounds import LOADING
 
 
 __all__ = ["TextWork"]
@@ -135,13 +134,11 @@ class TextWork:
         if new:
             at = arena.need(BUS)
             self._rounds.memory.write(at, TEXT_RECIPE.pack(kernel=kernel, **dict(fields)))
-            jobs.append(JOB.pack(kind=Kind.LOAD_TEXT, recipe=number, request=LOADING, payload=at,
-                                 length=BUS))
+            jobs.append(JOB.pack(kind=Kind.LOAD_TEXT, recipe=number, payload=at, length=BUS))
         if table:
             at = arena.need(len(table))
             self._rounds.memory.write(at, table)
-            jobs.append(JOB.pack(kind=Kind.TABLE, request=LOADING, payload=at,
-                                 length=len(table)))
+            jobs.append(JOB.pack(kind=Kind.TABLE, payload=at, length=len(table)))
 
         def note():
             note_tables()

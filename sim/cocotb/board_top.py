@@ -20,7 +20,7 @@ from card_box import jpeg
 from headrace import wire
 from headrace.hw.board.ecpix5_top import IP, MAC
 from headrace.hw.card import registers
-from headrace.hw.card.commands import COMMAND, QUEUE_PAIR, Command
+from headrace.hw.card.commands import COMMAND, NO_KEY, QUEUE_PAIR, Command, key_words
 from headrace.hw.card.config import BUS
 from headrace.hw.card.jobs import COMPLETION, JOB, RECIPE, RECIPE_BYTES, Kind
 from headrace.hw.card.registers import Mode
@@ -37,6 +37,7 @@ CARD = wire.Station.of(MAC, IP, ROCE_PORT)
 CLIENT = wire.Station.of(PEER_MAC, PEER_IP, 0xC123)
 OK = Status.OK, Detail.NONE
 IMAGES = 1      # index of the queue pair for images
+KEY, SESSION = bytes.fromhex(os.environ["HEADRACE_KEY"]), 0x0123456789ABCDEF
 
 
 class Cable:
@@ -92,9 +93,15 @@ class Cable:
                 assert completion["request"] == (request or self.number)
                 return (completion["status"], completion["detail"]), result
 
+    async def take(self, key):
+        """Status and detail of an attempt to take the control queue pair."""
+        status, _ = await self.ask(0, COMMAND.pack(command=Command.TAKE, address=SESSION,
+                                                   **key_words(key)))
+        return status
+
     async def tell(self, *commands):
         """Results of commands to the control queue pair, each a dict and blocks behind it."""
-        blocks = [COMMAND.pack(command=Command.TAG, value=self.number)]
+        blocks = [COMMAND.pack(command=Command.TAG, value=self.number, address=SESSION)]
         for fields, data in commands:
             blocks += [COMMAND.pack(**fields), data.ljust(-(-len(data) // BUS) * BUS, b"\0")]
         status, result = await self.ask(0, b"".join(blocks))
@@ -195,6 +202,12 @@ async def images(dut):
 
 
 async def jpegs(cable):
+    # Nobody reads anything who does not have the board's key.
+    for key in NO_KEY, KEY[::-1]:
+        assert await cable.take(key) == (Status.BAD_JOB, Detail.KEY)
+    status, _ = await cable.ask(0, COMMAND.pack(command=Command.TAG, address=SESSION))
+    assert status == (Status.BAD_JOB, Detail.OWNER)
+    assert await cable.take(KEY) == OK
     assert await cable.read(registers.CAPABILITIES["identity"]) == registers.IDENTITY
     rng = np.random.default_rng(4)
     table = rng.integers(0, 1 << 16, (3, 256))

@@ -13,6 +13,7 @@ from cocotb.triggers import ClockCycles, RisingEdge
 from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiRam
 from headrace.hw.card import registers
 from headrace.hw.card.config import BUS
+from headrace.hw.card.control import SLVERR
 from headrace.hw.card.jobs import (
     COMPLETION, JOB, RECIPE, RECIPE_BYTES, TEXT_RECIPE, Kernel, Kind, TextTable)
 from headrace.hw.status import Detail, Status
@@ -33,7 +34,10 @@ def stalls(probability, seed):
 
 
 class Host:
-    """What software does: memory, registers, one batch at a time."""
+    """What software does: memory, registers, one batch at a time. ``refused``: the memory takes no
+    writes to these addresses, and says so."""
+
+    refused = range(0)
 
     def __init__(self, dut, stall):
         self.dut = dut
@@ -41,6 +45,14 @@ class Host:
                                      dut.ap_rst_n, reset_active_level=False)
         self.ram = AxiRam(AxiBus.from_prefix(dut, "m_axi_gmem"), dut.ap_clk, dut.ap_rst_n,
                           reset_active_level=False, size=1 << 21)
+        write = self.ram.write_if._write
+
+        async def write_or_not(address, data):
+            if max(address, self.refused.start) < min(address + len(data), self.refused.stop):
+                raise ValueError("no such memory")
+            await write(address, data)
+
+        self.ram.write_if._write = write_or_not
         if stall:
             channels = [self.ram.write_if.aw_channel, self.ram.write_if.w_channel,
                         self.ram.write_if.b_channel, self.ram.read_if.ar_channel,
@@ -292,6 +304,98 @@ async def refused_words_are_dropped(dut):
         assert data == image.tobytes(), f"image {n} is wrong"
 
 
+@cocotb.test(timeout_time=2, timeout_unit="ms")
+async def refused_writes(dut):
+    """What the memory did not take is not OK; nor is what might have been it, but nothing else."""
+    card = Pixels(dut)
+    await card.start()
+    host, jobs = card.host, [card.array(n) for n in range(24)]
+    errors = await host.control.read_qword(registers.COUNTERS["bus_errors"])
+    for bad in 0, 11, 23:
+        # One byte of a row will do.
+        host.refused = range(RESULTS + 1024 * bad + 100, RESULTS + 1024 * bad + 101)
+        host.ram.write(RESULTS, bytes(1024 * 24))
+        done = await host.run(jobs)
+        assert (done[bad]["status"], done[bad]["detail"]) == (Status.BAD_JOB, Detail.BUS)
+        assert not any(done[bad][name] for name in ("bytes", "height", "width"))
+        for n in range(24):
+            if done[n]["status"] == Status.OK:
+                assert card.is_array(n), f"array {n} is wrong"
+            else:
+                assert (done[n]["status"], done[n]["detail"]) == (Status.BAD_JOB, Detail.BUS)
+        # Those that were under way at the same time.
+        assert sum(completion["status"] == Status.OK for completion in done.values()) > 12
+    found = await host.control.read_qword(registers.COUNTERS["bus_errors"])
+    assert found >= errors + 3
+    host.refused = range(0)
+    done = await host.run(jobs)
+    assert all(completion["status"] == Status.OK for completion in done.values())
+    # Of a completion that is refused nothing is there, and the batch is over all the same.
+    host.refused = range(COMPLETIONS + 5 * BUS, COMPLETIONS + 7 * BUS)
+    host.ram.write(COMPLETIONS, bytes(BUS * len(jobs)))
+    await host.start(jobs)
+    while not await host.control.read_dword(registers.CTRL) & registers.IDLE:
+        pass
+    await host.control.write_dword(registers.ISR, 1)
+    records = [host.ram.read(COMPLETIONS + BUS * n, BUS) for n in range(len(jobs))]
+    assert [n for n, record in enumerate(records) if not any(record[:20])] == [5, 6]
+    host.refused = range(0)
+    done = await host.run(jobs)
+    assert all(completion["status"] == Status.OK for completion in done.values())
+
+
+async def access(host, address):
+    """Answers to a read and a write of a register, at an address that need not be a word's."""
+    reads, writes = host.control.read_if, host.control.write_if
+
+    async def send(channel, **fields):
+        transaction = channel._transaction_obj()
+        for name, value in fields.items():
+            setattr(transaction, name, value)
+        await channel.send(transaction)
+
+    await send(reads.ar_channel, araddr=address)
+    answers = [int((await reads.r_channel.recv()).rresp)]
+    await send(writes.aw_channel, awaddr=address)
+    await send(writes.w_channel, wdata=0xFFFFFFFF, wstrb=0xF)
+    return (*answers, int((await writes.b_channel.recv()).bresp))
+
+
+@cocotb.test(timeout_time=2, timeout_unit="ms")
+async def ends_of_addresses(dut):
+    """Payloads and results end with the last address, and never begin again with the first;
+    registers are whole words."""
+    card = Pixels(dut)
+    await card.start()
+    top, host = 1 << 64, card.host
+    bad = {
+        1: (dict(payload=top - BUS, length=BUS + 1), Detail.LENGTH),
+        2: (dict(payload=top - BUS, length=0xFFFFFFFF), Detail.LENGTH),
+        3: (dict(result=top - 1, capacity=2), Detail.CAPACITY),
+        4: (dict(result=top - 192, capacity=193), Detail.CAPACITY),
+        5: (dict(result=top - (1 << 32), capacity=0xFFFFFFFF, payload=top - BUS, length=BUS + 1),
+            Detail.LENGTH),
+    }
+    good = {6: dict(result=top - 192, capacity=192),
+            7: dict(result=top - (1 << 32), capacity=0xFFFFFFFF),
+            8: dict(result=RESULTS, capacity=192)}
+    host.ram.write(PAYLOADS, bytes(24))
+    usual = dict(kind=Kind.IMAGE, payload=PAYLOADS, length=24, height=1, width=1, result=RESULTS,
+                 capacity=192)
+    jobs = [JOB.pack(request=request, **{**usual, **fields}) for request, fields in (
+        *((n, fields) for n, (fields, _) in bad.items()), *good.items())]
+    done = await host.run(jobs)
+    for n, (_, detail) in bad.items():
+        assert (done[n]["status"], done[n]["detail"]) == (Status.BAD_JOB, detail), (n, done[n])
+    assert all(done[n]["status"] == Status.OK for n in good), done
+    value = (await host.control.read(registers.GIE, 4)).data
+    for address in registers.GIE, registers.ARGUMENTS["count"][0], registers.CTRL:
+        for low in 1, 2, 3:
+            assert await access(host, address + low) == (SLVERR, SLVERR), (address, low)
+    assert (await host.control.read(registers.GIE, 4)).data == value
+    assert await host.control.read_dword(registers.CTRL) & registers.IDLE
+
+
 @cocotb.test(timeout_time=4, timeout_unit="ms")
 async def what_is_not_needed_is_not_read(dut):
     """Bytes behind EOI, or behind what is wrong with a file, and files without room, between good
@@ -391,3 +495,10 @@ async def texts_are_exact(dut):
             row = expected[n]
             assert found[:, 0].tolist() == row.indices.tolist()
             assert found[:, 1].tolist() == row.data.tolist()
+
+    # A text whose features the memory does not take.
+    for bad in range(0x10), range(0):
+        host.refused = range(RESULTS + 0x400 + bad.start, RESULTS + 0x400 + bad.stop)
+        done = await host.run(jobs)
+        assert (done[1]["status"], done[1]["detail"]) == (
+            (Status.BAD_JOB, Detail.BUS) if bad else (Status.OK, Detail.NONE))

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Messages to slots: what lies in memory, what is said of it, and what finds no room."""
 
+import collections
 import dataclasses
 import os
 
@@ -71,6 +72,7 @@ class Ports(wiring.Component):
         m.d.comb += [
             gather.messages.eq(self.messages), gather.message_beats.eq(self.message_beats),
             gather.sent.eq(writes.sent), gather.answered.eq(writes.answered),
+            gather.failed.eq(writes.failed),
             gather.spare.eq(slots.spare), slots.take_spare.eq(gather.take_spare),
             self.whole.eq(gather.whole), self.refused.eq(gather.refused),
             self.spare.eq(slots.spare),
@@ -119,7 +121,7 @@ class Message:
 class Test(Bench):
     """The component, its memory, and the host's side of slots."""
 
-    def __init__(self, dut, *, stall=0.0, seed=1):
+    def __init__(self, dut, *, stall=0.0, seed=1, refusal=0.0):
         super().__init__(dut, ["i", "free", "b"], ["aw", "w", "o"], seed=seed, i_stall=stall,
                          o_stall=stall)
         self.memory, self.bursts, self.beats = {}, [], []
@@ -127,6 +129,8 @@ class Test(Bench):
         self.answers = []
         self.sent, self.arrivals = [], []
         self.whole = self.refused = 0
+        # How many bursts the memory refuses; slots of such bursts, until their messages have ended.
+        self.refusal, self.spoilt = refusal, set()
         self.busy, self.number = set(), 1
         dut.messages.value, dut.message_beats.value = BASE, BLOCKS
 
@@ -155,8 +159,12 @@ class Test(Bench):
         while self.bursts and len(self.beats) >= self.bursts[0][1]:
             self.store()
         if self.answers and self.rng.random() < 0.2:
-            self.put["b"].append(0)
-            self.unanswered -= set(self.answers.pop(0))
+            bad = self.rng.random() < self.refusal
+            self.put["b"].append(int(bad))
+            answered = self.answers.pop(0)
+            self.unanswered -= set(answered)
+            if bad:
+                self.spoilt.add((answered[0] * BEAT // BUS - BASE) // BLOCKS)
         for value in self.take("o"):
             self.arrive(unpack(ARRIVAL, value))
         return moved
@@ -217,12 +225,16 @@ class Test(Bench):
         self.busy.add(arrival["slot"])
         self.arrivals.append((arrival, message))
         how = arrival["status"], arrival["detail"]
+        spoilt = arrival["slot"] in self.spoilt
+        self.spoilt.discard(arrival["slot"])
         if message.lost:
             assert how == (Status.LOST, Detail.NONE)
         elif len(message.payload) > BLOCKS * BUS or arrival["slot"] == SLOTS:
             assert how == (Status.NO_ROOM, Detail.CAPACITY)
+        elif how == (Status.BAD_JOB, Detail.BUS):
+            assert self.refusal
         else:
-            assert how == (Status.OK, Detail.NONE)
+            assert how == (Status.OK, Detail.NONE) and not spoilt
             assert arrival["length"] == len(message.payload)
             first = (BASE + arrival["slot"] * BLOCKS) * BUS // BEAT
             assert not self.unanswered & set(range(first, first + BLOCKS * BUS // BEAT))
@@ -250,7 +262,8 @@ class Test(Bench):
         spares = sum(arrival["slot"] == SLOTS for arrival in self.all)
         assert self.refused == self.missing + spares, (self.refused, self.missing, spares)
         assert len(self.all) + self.missing == messages
-        assert self.whole == sum(arrival["status"] == Status.OK for arrival in self.all)
+        assert self.whole == sum(arrival["status"] in (Status.OK, Status.BAD_JOB)
+                                 for arrival in self.all)
 
 
 async def begin(dut, **options):
@@ -264,9 +277,9 @@ async def begin(dut, **options):
     return test
 
 
-async def mixed(dut, stall, seed, release):
+async def mixed(dut, stall, seed, release, **options):
     """Random messages; a slot is given back with that probability in a cycle."""
-    test = await begin(dut, stall=stall, seed=seed)
+    test = await begin(dut, stall=stall, seed=seed, **options)
     test.all = []
     messages = [test.random_message(test.rng.randrange(QUEUES), 6) for _ in range(250)]
     test.send(messages)
@@ -292,6 +305,15 @@ async def many_slots(dut):
     statuses = {arrival["status"] for arrival in test.all}
     assert statuses == {Status.OK, Status.LOST, Status.NO_ROOM}
     dut._log.info(f"{test.whole} whole, {test.refused} refused of 250")
+
+
+@cocotb.test()
+async def refused_bursts(dut):
+    """Of a message that the memory did not take it is said so; few others suffer."""
+    for stall in 0.0, 0.4:
+        test = await mixed(dut, stall, 8, 0.5, refusal=0.02)
+        statuses = collections.Counter(arrival["status"] for arrival in test.all)
+        assert statuses[Status.BAD_JOB] > 3 and statuses[Status.OK] > statuses[Status.BAD_JOB]
 
 
 @cocotb.test()

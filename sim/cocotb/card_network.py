@@ -369,6 +369,42 @@ async def wrong(net):
 
 
 @cocotb.test()
+async def refused_writes(dut):
+    """What the memory does not take, of a message, a result or a record, is never an answer."""
+    await within(dut, refused)
+
+
+async def refused(net):
+    await net.begin()
+    for number in range(3 * SLOTS):
+        # One after the other, so each has a slot of its own.
+        file, want = net.image(1)
+        part, slot = divmod(number, SLOTS)
+        message, record = MESSAGES + MESSAGE_BYTES * slot, RECORDS + RECORD_BYTES * slot
+        areas = [(message, message + BUS), (record + BUS, record + RECORD_BYTES),
+                 (record, record + BUS)]
+        net.refused = range(*areas[part])
+        for frame in net.senders[REPLY if number % 2 else HOST].frames(file, number):
+            await net.send(frame)
+        if part < 2:
+            (_, completion, result), = await net.response()
+            assert completion["request"] == number and result == b""
+            assert (completion["status"], completion["detail"]) == (Status.BAD_JOB, Detail.BUS)
+        else:
+            await ClockCycles(net.dut.ap_clk, 6000)
+            assert not net.responses
+        net.refused = range(0)
+    # Slots have come back, and nothing sticks.
+    for number in range(2 * SLOTS):
+        file, want = net.image(1)
+        for frame in net.senders[PORT].frames(file, number):
+            await net.send(frame)
+        (_, completion, result), = await net.response()
+        assert (completion["request"], completion["status"]) == (number, Status.OK)
+        assert result == want
+
+
+@cocotb.test()
 async def too_many(dut):
     """More messages than slots: each is answered or counted, and later ones are served."""
     await within(dut, flood)

@@ -23,7 +23,7 @@ from headrace import Recipe, wire
 from headrace.bus_card import BusCard
 from headrace.errors import CardError
 from headrace.hw.card import registers
-from headrace.hw.card.commands import QUEUE_PAIR
+from headrace.hw.card.commands import COMMAND, QUEUE_PAIR, Command
 from headrace.hw.card.config import BUS
 from headrace.hw.status import Detail, Status
 from headrace.remote import RemoteCard, RemoteTransport
@@ -34,6 +34,7 @@ MAC, IP, MEMORY_BITS, FREE = (int(os.environ[f"HEADRACE_{name}"]) for name in (
     "MAC", "IP", "MEMORY_BITS", "FREE"))
 BOARD = wire.Station.of(MAC, IP, 4791)
 HERE = wire.Station("02:00:00:00:00:01", "10.0.0.9", 0xC123)
+STRANGER = wire.Station("02:00:00:00:00:66", "10.0.0.66", 0xC666)
 #: The queue pair here that data comes to.
 DATA = 0x700
 
@@ -55,6 +56,7 @@ class Link:
             self.rx.set_pause_generator(stalls(stall, 20))
             self.tx.set_pause_generator(stalls(stall, 21))
         self.packets = collections.defaultdict(list)    # by queue pair
+        self.overheard = []                             # answers to a stranger
         self.heard = Event()
         self.lost = 0
         cocotb.start_soon(self._listen())
@@ -71,6 +73,9 @@ class Link:
             frame = bytes((await self.tx.recv()).tdata)
             packet = wire.from_frame(frame)
             assert (packet.source.mac, packet.source.ip) == (BOARD.mac, BOARD.ip)
+            if packet.destination == STRANGER:
+                self.overheard.append(packet)
+                continue
             assert packet.destination == HERE
             self.packets[packet.queue_pair] += [packet] * self._fate()
             self.heard.set()
@@ -109,6 +114,9 @@ class BoardCard(RemoteCard):
             patience=0.02, **options)
         transport.wait()
         self._connect(transport.config(), transport)
+
+    def _close(self):
+        BusCard._close(self)    # there is no socket
 
 
 async def begin(dut, **options):
@@ -173,6 +181,55 @@ async def over_a_bad_wire(dut):
     link = await begin(dut, loss=0.05, duplication=0.05, stall=0.3)
     card = await bridge(verbs)(link)
     assert link.lost > 5 and card._bus.counts["retried"] > 5
+
+
+@cocotb.test()
+async def a_stranger(dut):
+    """Who does not know the session is denied and counted, whatever the numbers of messages."""
+    link = await begin(dut)
+    card = await bridge(BoardCard)(link)
+    bus, rng = card._bus, np.random.default_rng(6)
+    bus._numbers = iter(range(1000, 1 << 20))
+    sender, assembler, denied = wire.Sender(QUEUE_PAIR, STRANGER, BOARD), wire.Reassembler(), 0
+    scratch = (1 << MEMORY_BITS) - BUS
+    memory = await bridge(bus.load)(scratch, 1)
+    for n in range(3):
+        file, wanted = picture(rng, (16, 16))
+        array = await bridge(lambda file=file: card.image(layout="HWC")(file))()
+        np.testing.assert_array_equal(array, wanted)
+        latest = next(bus._numbers)
+        for first in (dict(command=Command.TAG, value=latest + 200),
+                      dict(command=Command.TAG, value=latest + 1, address=n),
+                      dict(command=Command.TAKE, address=n)):
+            payload = COMMAND.pack(**first) + COMMAND.pack(
+                command=Command.WRITE_MEMORY, value=1, address=scratch) + bytes(BUS)
+            for frame in sender.frames(payload, latest + 1):
+                await link.rx.send(AxiStreamFrame(frame))
+            while not link.overheard:
+                await ClockCycles(dut.ap_clk, 10)
+            completion, _ = wire.from_response(assembler.feed(link.overheard.pop()))
+            assert (completion["status"], completion["detail"]) == (Status.BAD_JOB, Detail.OWNER)
+            denied += 1
+    assert await bridge(bus.load)(scratch, 1) == memory
+    assert (await bridge(bus.counters)())["denied"] == denied
+    # Whoever comes next finds it free, and no sooner.
+    try:
+        await bridge(BoardCard)(link)
+    except CardError as error:
+        assert "another driver" in str(error)
+    else:
+        raise AssertionError("there are two drivers")
+    await bridge(card.close)()
+    other = await bridge(BoardCard)(link)
+    assert other._bus.counts["retried"] == 0
+    # The way in can be closed for good.
+    await bridge(other.shut)()
+    try:
+        await bridge(BoardCard)(link)
+    except CardError as error:
+        assert "No answer" in str(error)
+    else:
+        raise AssertionError("it is still open")
 
 
 @cocotb.test()

@@ -10,7 +10,7 @@ from cocotbext.axi import AxiLiteBus, AxiLiteSlave
 from cocotbext.axi.address_space import Region
 
 from card_box import stalls
-from headrace.hw.card.commands import COMMAND, REPEATS, Command
+from headrace.hw.card.commands import COMMAND, REPEATS, Command, key_words
 from headrace.hw.card.completion import NETWORK, Completion
 from headrace.hw.card.config import BUS
 from headrace.hw.card.jobs import JOB
@@ -28,6 +28,9 @@ PORT = int(os.environ["HEADRACE_PORT"])
 BEAT = PORT // 8
 #: Registers below are there, those above are not.
 LIMIT = 0x800
+#: The lane's key, and cycles until its owner has been silent for too long.
+KEY, LAPSE = bytes.fromhex(os.environ["HEADRACE_KEY"]), int(os.environ["HEADRACE_LAPSE"])
+SESSION = 0x8000_0000_0000_0001
 
 
 class Registers(Region):
@@ -69,9 +72,10 @@ class Test(Bench):
         self.memory = bytearray(self.rng.randbytes(SIZE))
         self.unanswered, self.burst = [], []    # bursts: where they begin, and their beats
         self.sent = self.answered = 0
-        dut.sent.value = dut.answered.value = 0
+        dut.sent.value = dut.answered.value = dut.failed.value = 0
+        self.denied = 0
         self.registers, wanted = Registers(self), Registers(self)
-        self.model = RemoteModel(self.memory[:], wanted.read_value, wanted.write_value)
+        self.model = RemoteModel(self.memory[:], wanted.read_value, wanted.write_value, KEY)
         self.wanted = wanted
         slave = AxiLiteSlave(AxiLiteBus.from_prefix(dut, "lite"), dut.clk, dut.rst,
                              target=self.registers)
@@ -91,8 +95,15 @@ class Test(Bench):
             await RisingEdge(self.dut.clk)
         self.dut.rst.value = 0
 
+    async def begin(self):
+        """Start, and take the lane."""
+        await self.start()
+        assert await self.ask(take()) == (Status.OK, Detail.NONE, b"")
+
     async def step(self):
         moved = await super().step()
+        self.denied += int(self.dut.denied.value)
+        self.dut.failed.value = 0
         for value in self.take("request"):
             request = unpack(ReadRequest(PORT), value)
             for n in range(request["beats"]):
@@ -117,6 +128,8 @@ class Test(Bench):
             for at, data in self.unanswered.pop(0)[1]:
                 if at < SIZE:
                     self.memory[at:at + len(data)] = data
+                elif data:
+                    self.dut.failed.value = 1
             self.answered += 1
             moved = True
         self.dut.sent.value, self.dut.answered.value = self.sent, self.answered
@@ -149,11 +162,16 @@ class Test(Bench):
         self.model.memory[area] = self.memory[area]
         assert self.memory == self.model.memory
         assert self.registers.log == self.wanted.log
+        assert self.denied == self.model.denied
         return status, detail, result
 
 
-def tag(number):
-    return COMMAND.pack(command=Command.TAG, value=number)
+def take(session=SESSION, key=KEY):
+    return COMMAND.pack(command=Command.TAKE, address=session, **key_words(key))
+
+
+def tag(number, session=SESSION):
+    return COMMAND.pack(command=Command.TAG, value=number, address=session)
 
 
 def write(address, value):
@@ -180,7 +198,7 @@ BAD = Status.BAD_JOB
 async def every_command(dut):
     """Each command, and each way in which it cannot be executed."""
     test = Test(dut)
-    await test.start()
+    await test.begin()
     number = 0
 
     async def ask(*commands, wanted=(Status.OK, Detail.NONE), **options):
@@ -210,9 +228,11 @@ async def every_command(dut):
             ([write(4, 5), write(LIMIT, 1), write(4, 6)], (BAD, Detail.BUS)),
             ([read(LIMIT)], (BAD, Detail.BUS)), ([read(1 << 12)], (BAD, Detail.BUS)),
             ([write(1 << 40, 1)], (BAD, Detail.BUS)), ([write(2, 1)], (BAD, Detail.ALIGNMENT)),
-            ([read(4), tag(9)], (BAD, Detail.KIND)),
+            ([read(4), tag(9)], (BAD, Detail.KIND)), ([take()], (BAD, Detail.KIND)),
+            ([store(SIZE, data), write(8, 9)], (BAD, Detail.BUS)),
+            ([store(SIZE - BUS, data)], (BAD, Detail.BUS)),
             ([COMMAND.pack(command=0)], (BAD, Detail.KIND)),
-            ([write(4, 7), COMMAND.pack(command=6), write(4, 8)], (BAD, Detail.KIND)),
+            ([write(4, 7), COMMAND.pack(command=8), write(4, 8)], (BAD, Detail.KIND)),
             ([write(4, 9), bytes(63)], (BAD, Detail.LENGTH))):
         assert await ask(*commands, wanted=wanted) == b""
         # If the answer is lost, it comes again, whatever was wrong.
@@ -240,7 +260,7 @@ async def every_command(dut):
 async def repeats(dut):
     """A message that comes again does nothing again, and answers as before."""
     test = Test(dut, stall=0.3, seed=3)
-    await test.start()
+    await test.begin()
     data = test.rng.randbytes(2 * BUS)
     for number in (0, 5, 1 << 31, 0xFFFFFFF0, 0x10):
         message = tag(number) + write(8, number + 1 & 0xFFFFFFFF) + store(0x800, data) + read(8) \
@@ -262,6 +282,65 @@ async def repeats(dut):
         assert (len(test.registers.log) == before) == known, hex(number)
 
 
+RELEASE = COMMAND.pack(command=Command.RELEASE)
+
+
+@cocotb.test()
+async def owners(dut):
+    """Only the session that has taken the lane is heard; what others send does nothing."""
+    test = Test(dut, seed=4)
+    await test.start()
+    mine, other = SESSION, SESSION ^ 1 << 62
+    keyed = any(KEY)
+
+    async def denied(message, detail=Detail.OWNER):
+        before, log = test.denied, len(test.registers.log)
+        assert await test.ask(message) == (BAD, detail, b"")
+        assert test.denied == before + 1 and len(test.registers.log) == log
+
+    # It is nobody's at first, which session 0 is not either.
+    await denied(tag(1, 0) + write(8, 1))
+    for n in range(128):
+        wrong = bytearray(KEY)
+        wrong[n // 8] ^= 1 << n % 8
+        await denied(take(mine, bytes(wrong)) + read(8), Detail.KEY)
+    assert (await test.ask(take(mine) + read(8)))[0] == Status.OK
+    assert (await test.ask(tag(5) + write(8, 1)))[0] == Status.OK
+    # Another one's tag does not make a message of ours a repeat.
+    for number in 6, 5, 7:
+        await denied(tag(number, other) + write(8, 2) + read(8))
+    for n in range(0, 64, 7):
+        await denied(tag(6, mine ^ 1 << n) + write(8, 2))
+    before = len(test.registers.log)
+    assert (await test.ask(tag(6) + write(8, 3)))[0] == Status.OK
+    assert test.registers.log[before:] == [("write", 8, 3)]
+    # Taking it twice changes nothing: what was executed is not executed again.
+    assert (await test.ask(take(mine) + write(8, 5)))[0] == Status.OK
+    assert (await test.ask(tag(6) + write(8, 4)))[0] == Status.OK
+    assert len(test.registers.log) == before + 1
+    if not keyed:
+        # Whoever is first, as long as there is a sign of life.
+        for n in range(3):
+            await denied(take(other))
+            for _ in range(LAPSE // 2):
+                await test.step()
+            await test.ask(tag(10 + n))
+        for _ in range(LAPSE):
+            await test.step()
+        test.model.lapsed = True
+    assert (await test.ask(take(other)))[0] == Status.OK
+    test.model.lapsed = False
+    await denied(tag(20) + write(8, 1))
+    before = len(test.registers.log)
+    assert (await test.ask(tag(6, other) + write(8, 4)))[0] == Status.OK    # its first
+    assert len(test.registers.log) == before + 1
+    # Given back, it is nobody's, also if that is said twice.
+    assert (await test.ask(tag(7, other) + RELEASE + write(8, 9)))[0] == Status.OK
+    await denied(tag(7, other) + RELEASE)
+    assert (await test.ask(take(mine)))[0] == Status.OK
+    assert (await test.ask(tag(1) + write(8, 4)))[0] == Status.OK
+
+
 @cocotb.test()
 async def anything(dut):
     """Random messages, most of them good."""
@@ -275,7 +354,7 @@ async def anything_with_stalls(dut):
 
 async def random_messages(dut, seed, stall):
     test = Test(dut, stall=stall, seed=seed)
-    await test.start()
+    await test.begin()
     number = seed << 20
     for _ in range(250):
         number += test.rng.choice([0, 1, 1, 1, 1, 2, 1 << 12])
@@ -296,5 +375,5 @@ def random_command(rng):
         address = 4 * rng.randrange(32) + (LIMIT if odd else 0)
         return write(address, rng.getrandbits(32)) if kind == "write" else read(address)
     beats = rng.randrange(7)
-    address = BUS * rng.randrange(64) + (SIZE - 64 * BUS if odd and kind == "load" else 0)
+    address = BUS * rng.randrange(64) + (SIZE - 64 * BUS if odd else 0)
     return store(address, rng.randbytes(BUS * beats)) if kind == "store" else load(address, beats)

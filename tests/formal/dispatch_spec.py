@@ -247,13 +247,17 @@ class DispatcherSpec(Spec):
             kinds += [Kind.TEXT, Kind.LOAD_TEXT, Kind.TABLE]
         known = {"image": Signal(2, name="knows_image"), "text": Signal(2, name="knows_text")}
 
+        def beyond(address, size):
+            return fields[address] + fields[size] > 1 << 64
+
         def among(choice):
             return Cat(kind == value for value in choice).any()
 
         refusals = [
             (self.error, Detail.BUS), ((self.origin != 0) & ~among(families), Detail.KIND),
             ((kind != Kind.TABLE) & (number >= self.config.recipes), Detail.RECIPE),
-            (fields["payload"][:6] != 0, Detail.ALIGNMENT), (~among(kinds), Detail.KIND),
+            (fields["payload"][:6] != 0, Detail.ALIGNMENT),
+            (beyond("payload", "length"), Detail.LENGTH), (~among(kinds), Detail.KIND),
             ((kind == Kind.LOAD) & (length != RECIPE_BYTES), Detail.LENGTH),
             ((kind == Kind.LOAD_TEXT) & (length != BUS), Detail.LENGTH),
             ((kind == Kind.TABLE) & ((length == 0) | (length % TABLE_RECORD_BYTES != 0)),
@@ -263,6 +267,7 @@ class DispatcherSpec(Spec):
              Detail.LENGTH),
             ((kind == Kind.TEXT) & ~known["text"].bit_select(number[:1], 1), Detail.RECIPE),
             ((kind == Kind.TEXT) & (fields["result"][:6] != 0), Detail.ALIGNMENT),
+            (among(families) & beyond("result", "capacity"), Detail.CAPACITY),
         ]
         self.detail = detail = Signal(8)
         for broken, why in reversed(refusals):

@@ -2,13 +2,16 @@
 """Boards without a host: the driver against a stand-in, over a network that loses and repeats."""
 
 import contextlib
+import gc
 import io
+import os
 import pickle
 import random
 import re
 import shutil
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +21,11 @@ from PIL import Image
 import headrace as hr
 from headrace import cli, wire
 from headrace.hw.card import registers
-from headrace.hw.card.commands import QUEUE_PAIR, Command
+from headrace.hw.card.commands import COMMAND, QUEUE_PAIR, Command
+from headrace.hw.card.config import BUS
 from headrace.hw.card.jobs import Kind
 from headrace.hw.card.registers import Mode
-from headrace.hw.status import Status
+from headrace.hw.status import Detail, Status
 from headrace.packet_socket import PacketSocket
 from headrace.remote import RemoteTransport, address_of
 from faults import Faults
@@ -214,6 +218,7 @@ def test_another_kind_of_card():
     with SoftBoard(values={identity: 1}) as board:
         with pytest.raises(hr.CardError, match="^The card is not one of headrace's$"):
             hr.open(board.name, **QUICK)
+        assert board.model.session is None      # given back
     with SoftBoard(values={version: 99}) as board:
         with pytest.raises(hr.CardError, match="^The card's interface must be of version"):
             hr.open(board.name, **QUICK)
@@ -318,10 +323,181 @@ def test_names():
 
 
 def test_pickle():
-    with SoftBoard() as board, hr.open(board.name, **QUICK) as card:
-        again = pickle.loads(pickle.dumps(card))
+    with SoftBoard(key=SECRET) as board, hr.open(board.name, key=SECRET, **QUICK) as card:
+        state = pickle.dumps(card)
+        card.close()
+        again = pickle.loads(state)
         assert (again.name, again._options) == (card.name, card._options)
         again.close()
+
+
+SECRET = bytes(range(1, 17))
+OWNER = r"^The card refuses a command: a control queue pair that is another's: another driver has"
+
+
+def stranger(board, *commands):
+    """What a board answers to a message of someone who is not its driver."""
+    with contextlib.closing(PacketSocket(
+            board.address, QUEUE_PAIR, check=True, counts=board.counts)) as link:
+        for packet in wire.request(wire.Sender(QUEUE_PAIR), 77, b"".join(commands)):
+            assert link.send(packet)
+        packets = []
+        while not packets:
+            link.wait(1)
+            packets, _ = link.receive()
+        completion, _ = wire.from_response(wire.Reassembler().feed(packets[0]))
+        return completion["status"], completion["detail"]
+
+
+@pytest.mark.parametrize("gullible", [False, True])
+def test_a_strangers_tag_between_two_batches(gullible):
+    """The board denies it; and if it did not, so that what we tell it were taken for repeats, the
+    old batch would not be taken for the new one."""
+    recipe = hr.Recipe(**RECIPE, layout="CHW")
+    with SoftBoard([recipe]) as board, hr.open(board.name, fallback="raise", **QUICK) as card:
+        prep = card.image(**RECIPE)
+        prep(picture(0))
+        if gullible:
+            board.model._deny = lambda detail: None
+        answer = stranger(board, COMMAND.pack(
+            command=Command.TAG, value=(board.model.latest + 200) % (1 << 32)))
+        wanted = hr.open("cpu").image(**RECIPE)(picture(1))
+        if not gullible:
+            assert answer == (Status.BAD_JOB, Detail.OWNER) and board.model.denied == 1
+            np.testing.assert_array_equal(prep(picture(1)), wanted)
+            return
+        with pytest.raises(hr.CardError, match="^The card did not do what it was told: there is "
+                                               "no completion of job 1 of 1 in a batch"):
+            prep(picture(1))
+
+
+def test_owner():
+    """A board is its first driver's until that closes, or is silent, or is killed."""
+    recipe = hr.Recipe(**RECIPE, layout="CHW")
+    with SoftBoard([recipe]) as board:
+        with hr.open(board.name, **QUICK) as card:
+            for _ in range(2):
+                with pytest.raises(hr.CardError, match=OWNER):
+                    hr.open(board.name, **QUICK)
+            card.image(**RECIPE)(picture(0))
+        assert board.model.session is None and board.model.denied == 2
+        dead = hr.open(board.name, fallback="raise", **QUICK)
+        dead.image(**RECIPE)(picture(0))
+        board.model.lapsed = True
+        with hr.open(board.name, **QUICK) as card:
+            board.model.lapsed = False
+            before = len(board.written)
+            for _ in range(2):
+                with pytest.raises(hr.CardError, match=OWNER):
+                    dead.image(**RECIPE)(picture(0))
+            assert len(board.written) == before
+        # It is free again, and nothing is taken for loaded.
+        board.loaded.clear()
+        np.testing.assert_array_equal(dead.image(**RECIPE)(picture(1)),
+                                      hr.open("cpu").image(**RECIPE)(picture(1)))
+        dead.close()
+
+
+def test_a_driver_that_is_not_closed():
+    """It gives the board back when nobody has it any more, and when its process ends."""
+    with SoftBoard() as board:
+        card = hr.open(board.name, **QUICK)
+        assert board.model.session is not None
+        del card
+        gc.collect()
+        assert board.model.session is None
+        code = "import os, headrace as hr; card = hr.open({!r})\n{}"
+        for more in "", "raise KeyboardInterrupt", "if not os.fork(): raise SystemExit\nos.wait()":
+            subprocess.run([sys.executable, "-W", "ignore", "-c", code.format(board.name, more)],
+                           stderr=subprocess.DEVNULL)
+            assert board.model.session is None, more
+        # A process that was forked off has nothing to give back.
+        card = hr.open(board.name, **QUICK)
+        child = os.fork()
+        if not child:
+            try:
+                card._bus.release()
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        assert card._bus.read_register(registers.CTRL) & registers.IDLE
+        card.close()
+
+
+def test_reset_of_the_board():
+    """What was reset belongs to nobody, and knows nothing: one error, then all is as before."""
+    recipe = hr.Recipe(**RECIPE, layout="CHW")
+    with SoftBoard([recipe]) as board, hr.open(board.name, fallback="raise", **QUICK) as card:
+        card.image(**RECIPE)(picture(0))
+        board.model.session = None
+        board.loaded.clear()
+        with pytest.raises(hr.CardError, match=OWNER):
+            card.image(**RECIPE)(picture(1))
+        np.testing.assert_array_equal(card.image(**RECIPE)(picture(1)),
+                                      hr.open("cpu").image(**RECIPE)(picture(1)))
+
+
+def test_key(monkeypatch):
+    wrong = "^The card refuses a command: a key that is not the board's: give the one that it was"
+    with SoftBoard(key=SECRET) as board:
+        for key in None, SECRET[::-1], "00" * 16:
+            with pytest.raises(hr.CardError, match=wrong):
+                hr.open(board.name, key=key, **QUICK)
+        first = hr.open(board.name, key=SECRET, **QUICK)
+        # Whoever has the key may take it over.
+        with hr.open(board.name, key=SECRET.hex(), **QUICK) as card:
+            assert card._bus.read_register(registers.CTRL) & registers.IDLE
+            with pytest.raises(hr.CardError, match=OWNER):
+                first.counters()
+        monkeypatch.setenv("HEADRACE_KEY", SECRET.hex())
+        hr.open(board.name, **QUICK).close()
+        monkeypatch.delenv("HEADRACE_KEY")
+        first.close()
+    with SoftBoard() as board, pytest.raises(hr.CardError, match=wrong):
+        hr.open(board.name, key=SECRET, **QUICK)
+    for key in b"short", "x" * 32, "00" * 15, 5, SECRET + b"1":
+        with pytest.raises(ValueError, match=r"^Key must be 16 bytes, or 32 hexadecimal digits$"):
+            hr.open("udp://127.0.0.1", key=key)
+
+
+def test_shut():
+    with SoftBoard(loss=0.2) as board:
+        card = hr.open(board.name, retries=20, **QUICK)
+        card.shut()
+        assert board.shut and card.closed
+        with pytest.raises(hr.CardError, match="^No answer from"):
+            hr.open(board.name, timeout=0.01, retries=2)
+    with SoftBoard() as board, hr.open(board.name, **QUICK) as card:
+        board.model.write = lambda address, value: None
+        with pytest.raises(hr.CardError, match=r"^The control queue pair is still open: try"):
+            card.shut()
+
+
+@pytest.mark.parametrize("lost", ["start", "jobs", "completions"])
+def test_writes_that_were_lost(lost):
+    """A write of a register that never came: an error, not the result of the last batch."""
+    recipe = hr.Recipe(**RECIPE, layout="CHW")
+    with SoftBoard([recipe]) as board, hr.open(board.name, fallback="raise", **QUICK) as card:
+        prep, write = card.image(**RECIPE), board.model.write
+        prep(picture(0))
+        addresses = {registers.CTRL} if lost == "start" else {registers.ARGUMENTS[lost][0]}
+        if lost != "start":
+            # As if they were not what they happen to be already.
+            card._rounds.start += 1 << 14
+        board.model.write = lambda address, value: address in addresses or write(address, value)
+        with pytest.raises(hr.CardError, match="^The card did not do what it was told"):
+            prep(picture(1))
+        board.model.write = write
+        np.testing.assert_array_equal(prep(picture(1)),
+                                      hr.open("cpu").image(**RECIPE)(picture(1)))
+
+
+def test_memory_that_refuses():
+    """A write that the memory refuses is an error."""
+    with SoftBoard() as board, hr.open(board.name, memory=1 << 18, **QUICK) as card:
+        with pytest.raises(hr.CardError, match="^The card refuses a command: an address that the "
+                                               "memory does not answer$"):
+            card._bus.memory.write((1 << 17) - BUS, bytes(2 * BUS))
 
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "network.md"

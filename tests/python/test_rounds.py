@@ -7,7 +7,8 @@ import pytest
 import headrace as hr
 from headrace.hw.card.config import BUS
 from headrace.hw.card.jobs import COMPLETION, JOB, Kind
-from headrace.rounds import GAP, LOADING, ROUND, Rounds
+from headrace.hw.status import Status
+from headrace.rounds import GAP, NUMBERS, ROUND, Rounds
 
 
 class Card:
@@ -15,7 +16,9 @@ class Card:
 
     def __init__(self, size):
         self.bytes = np.full(size, 0xEE, np.uint8)
-        self.writes, self.reads, self.batches, self.lost = 0, [], [], ()
+        self.writes, self.reads, self.batches = 0, [], []
+        self.numbers, self.deaf, self.change = [], False, lambda records: records
+        self.refusal = Status.OK    # of loads
 
     def write(self, address, source):
         data = np.frombuffer(source, np.uint8)
@@ -30,15 +33,22 @@ class Card:
 
     def run(self, jobs, count, completions):
         self.batches.append(count)
+        if self.deaf:
+            return
         found = self.bytes[jobs:jobs + count * BUS].view(JOB.dtype)
-        for place, job in enumerate(found[::-1]):
+        assert not self.bytes[completions:completions + count * BUS].any()
+        self.numbers += found["request"].tolist()
+        records = []
+        for job in found[::-1]:
             data = self.bytes[job["payload"]:][:job["length"]].copy()
             if not (fits := len(data) <= job["capacity"]):
                 data = data[:0]
             self.bytes[job["result"]:][:len(data)] = data[::-1]
-            number = 7 if job["request"] in self.lost else job["request"]
-            self.bytes[completions + place * BUS:][:BUS] = np.frombuffer(COMPLETION.pack(
-                request=number, status=not fits, bytes=len(data), height=job["height"]), np.uint8)
+            status = self.refusal if job["kind"] == Kind.LOAD else not fits
+            records.append(COMPLETION.pack(request=job["request"], status=status,
+                                           bytes=len(data), height=job["height"]))
+        records = b"".join(self.change(records))
+        self.bytes[completions:completions + len(records)] = np.frombuffer(records, np.uint8)
 
 
 def plain(arena):
@@ -139,7 +149,7 @@ def test_loads():
             return 1, [], lambda: None
         at = arena.take(100)
         card.write(at, bytes(100))
-        load = JOB.pack(kind=Kind.LOAD, request=LOADING, payload=at, length=100)
+        load = JOB.pack(kind=Kind.LOAD, payload=at, length=100, capacity=100, result=at)
         return 1, [load] * 2, lambda: notes.append(card.batches[:])
 
     items = data(16000, 10)
@@ -159,8 +169,75 @@ def test_loads_without_room():
     assert not card.batches
 
 
-def test_lost():
+WRONG = "^The card did not do what it was told: there is no completion of job {} of {} in a batch"
+
+
+@pytest.mark.parametrize("change, missing", [
+    (lambda records: records[:1] * 2 + records[2:], 3),             # one twice
+    (lambda records: records[:-1], 1),                              # one was not written
+    (lambda records: [*records[:2], bytes(BUS), *records[3:]], 2),
+    (lambda records: [], 1),
+    (lambda records: [b"\xff" * BUS, *records[1:]], 4)])
+def test_completions_that_are_not_ours(change, missing):
+    card, resets = Card(1 << 16), []
+    rounds = Rounds(card, card.run, 0, 1 << 16, lambda: resets.append(1))
+    items = data(1, 2, 3, 4)
+    assert do(rounds, items)[0] == turned(items)
+    card.change = change
+    with pytest.raises(hr.CardError, match=WRONG.format(missing, 4)):
+        do(rounds, items)
+    assert len(resets) == 1
+
+
+def test_nothing_was_done():
+    """Completions of the batch before lie where those of this one should."""
     card = Card(1 << 16)
-    card.lost = 2,
-    with pytest.raises(hr.CardError, match="^The card lost request 2$"):
-        do(Rounds(card, card.run, 0, 1 << 16), data(1, 2, 3, 4))
+    items = data(1, 2, 3, 4)
+    for rounds in Rounds(card, card.run, 0, 1 << 16), Rounds(card, card.run, 0, 1 << 16):
+        card.deaf = False
+        assert do(rounds, items)[0] == turned(items)
+        card.deaf = True
+        with pytest.raises(hr.CardError, match=WRONG.format(1, 4)):
+            do(rounds, items)
+    # Nor if the card's memory hears nothing, either.
+    card.write = lambda address, source: None
+    for driver in rounds, Rounds(card, card.run, 0, 1 << 16):
+        with pytest.raises(hr.CardError, match=WRONG.format(1, 4)):
+            do(driver, items)
+
+
+def test_numbers():
+    """No two jobs have the same, not even 0; after the last one comes the first."""
+    card = Card(1 << 16)
+    rounds = Rounds(card, card.run, 0, 1 << 16)
+    for _ in range(5):
+        do(rounds, data(*[3] * 20))
+    rounds._number = NUMBERS - 30
+    before = len(set(card.numbers))
+    assert before == len(card.numbers) == 100
+    for _ in range(4):
+        items = data(*[3] * 20)
+        assert do(rounds, items)[0] == turned(items)
+    found = card.numbers[100:]
+    assert found == [*range(NUMBERS - 30, NUMBERS - 10), *range(1, 61)]
+    rounds._number = NUMBERS - 19
+    do(rounds, data(*[3] * 20))
+    assert card.numbers[-20:] == list(range(NUMBERS - 19, NUMBERS + 1))
+    do(rounds, data(1))
+    assert card.numbers[-1] == 1
+
+
+def test_loads_that_are_refused():
+    """What the card did not load is not taken for loaded."""
+    card, notes = Card(1 << 14), []
+    rounds = Rounds(card, card.run, 0, 1 << 14)
+    load = JOB.pack(kind=Kind.LOAD)
+    card.refusal = Status.BAD_JOB
+    with pytest.raises(hr.CardError, match="^The card refuses a recipe or a table: no detail$"):
+        do(rounds, data(1), setup=lambda arena: (1, [load], lambda: notes.append(1)))
+    with pytest.raises(hr.CardError, match="^The card refuses a recipe or a table: no detail$"):
+        rounds.load([load] * 2, rounds.arena())
+    assert not notes
+    card.refusal = Status.OK
+    rounds.load([load] * 2, rounds.arena())
+    rounds.load([], rounds.arena())

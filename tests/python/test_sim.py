@@ -16,7 +16,9 @@ import corpus
 import headrace as hr
 from headrace import results
 from headrace.bus_card import pack_recipe
+from headrace.hw.card.config import BUS
 from headrace.hw.card.jobs import COMPLETION, JOB, RECIPE_BYTES, Kind
+from headrace.hw.status import Detail, Status
 from headrace.sim import SimTransport
 
 
@@ -354,6 +356,38 @@ def test_recipe_that_was_not_loaded():
             np.testing.assert_array_equal(card.image(resize=side)(pixels),
                                           cpu.image(resize=side)(pixels))
             assert card.last[0].status is hr.Status.OK
+
+
+@pytest.mark.parametrize("kind", [Kind.IMAGE, Kind.TEXT])
+def test_result_behind_the_memory(kind):
+    """A result that the memory refuses is not OK, and the next one is as ever."""
+    pixels = np.random.default_rng(1).integers(0, 256, (8, 16, 3), np.uint8)
+    with hr.open("sim", memory=1 << 22, fallback="raise") as card:
+        card.resize(pixels, (8, 16))
+        card.hashing_vectorizer().transform(["a word"])
+        bus, payload = card._bus, pixels.tobytes() if kind == Kind.IMAGE else b"some words"
+        sides = dict(height=8, width=16) if kind == Kind.IMAGE else {}
+
+        def run(*results):
+            bus.memory.write(0, b"".join(JOB.pack(
+                kind=kind, request=n + 1, payload=0x1000, length=len(payload), result=result,
+                capacity=1024, **sides) for n, result in enumerate(results)) + bytes(512))
+            bus.memory.write(0x1000, payload)
+            bus.run(0, len(results), BUS * len(results))
+            records = np.zeros(len(results), COMPLETION.dtype)
+            bus.memory.read_into(BUS * len(results), records.view(np.uint8))
+            records.sort(order="request")
+            return list(zip(records["status"].tolist(), records["detail"].tolist()))
+
+        assert run(0x8000) == [(Status.OK, Detail.NONE)]
+        errors = card.counters()["bus_errors"]
+        assert run(1 << 22) == [(Status.BAD_JOB, Detail.BUS)]
+        assert card.counters()["bus_errors"] > errors
+        assert run(0x8000) == [(Status.OK, Detail.NONE)]
+        several = run(0x8000, 0x9000, 1 << 22, 0xA000, 0xB000)
+        assert several[2] == (Status.BAD_JOB, Detail.BUS)
+        assert set(several) <= {(Status.OK, Detail.NONE), (Status.BAD_JOB, Detail.BUS)}
+        assert run(0x8000, 0x9000) == [(Status.OK, Detail.NONE)] * 2
 
 
 class Other:

@@ -11,6 +11,7 @@ from PIL import Image
 
 import headrace as hr
 from headrace import cli, overlay, xrt
+from headrace.hw.card import registers
 from fake_pyxrt import Machine, State
 from pictures import jpeg, pillow
 
@@ -148,6 +149,30 @@ def test_failed_batch(card, alveo):
     alveo.states = [ERROR]
     with pytest.raises(hr.CardError, match=r"^XRT gave up a batch \(ERT_CMD_STATE_ERROR\)"):
         card.decode_jpeg(jpeg(16, 16))
+
+
+@pytest.mark.parametrize("lost", ["start", "memory", "completions"])
+def test_what_was_lost(card, alveo, monkeypatch, lost):
+    """A start or a copy that never came to the card: an error, not the result of the last batch."""
+    data = [jpeg(16, 16, n) for n in range(3)]
+    card.decode_jpeg(data[:2])
+    bus = alveo.bus
+    with monkeypatch.context() as context:
+        if lost == "start":
+            write = bus.write_register
+            context.setattr(bus, "write_register", lambda address, value: (
+                address == registers.CTRL or write(address, value)))
+            context.setattr(bus, "wait", lambda: None)
+        elif lost == "memory":
+            context.setattr(card._bus.memory, "push", lambda offset, length: None)
+        else:
+            write = bus.write_argument
+            context.setattr(bus, "write_argument", lambda name, value: write(
+                name, value + (1 << 20 if name == "completions" else 0)))
+        with pytest.raises(hr.CardError, match="^The card did not do what it was told"):
+            card.decode_jpeg(data[1:])
+    for array, item in zip(card.decode_jpeg(data), data):
+        np.testing.assert_array_equal(array, pillow(item))
 
 
 # What is not there

@@ -49,6 +49,23 @@ def test_list(capsys):
     assert "xcu55c-fsvh2892-2L-e" in listed[0]
 
 
+def test_key(monkeypatch, tmp_path, capsys):
+    """The key goes into the card of a board without a host, and nowhere else."""
+    given = []
+    monkeypatch.setattr(command, "generate", lambda board, folder, **options: (
+        given.append((board.name, options)), [])[1])
+    arguments = "--files", "-o", str(tmp_path), "--key"
+    assert command.main(["ecpix5", *arguments, "0123456789abcdef" * 2]) == 0
+    assert given == [("ecpix5", {"key": bytes.fromhex("0123456789abcdef" * 2)})]
+    for wrong in "12", "x" * 32, "", "0" * 32:
+        with pytest.raises(SystemExit, match="^2$"):
+            command.main(["ecpix5", *arguments, wrong])
+        assert "Key must" in capsys.readouterr().err
+    assert command.main(["u55c", *arguments, "1" * 32]) == 1
+    assert "takes no key: its host decides" in capsys.readouterr().err
+    assert len(given) == 1
+
+
 def test_unknown(capsys):
     assert command.main(["u55d"]) == 1
     assert capsys.readouterr().err == \

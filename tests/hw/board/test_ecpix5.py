@@ -37,9 +37,11 @@ def test_top():
 
     # The board's own card, in a simulator that takes its time, or a small one.
     config = ecpix5.BOARD.config if "HEADRACE_WHOLE_CARDS" in os.environ else SMALL
-    board = Ecpix5(config, phy_reset=30e-6, message_bytes=8192, result_bytes=8192)
+    key = bytes(range(1, 17))
+    board = Ecpix5(config, phy_reset=30e-6, key=key, message_bytes=8192, result_bytes=8192)
     simulate(board, "board_top", name="board_top", cells=[CELLS],
-             env={"HEADRACE_FREE": str(board.free), "HEADRACE_PHY_RESET": "30000"})
+             env={"HEADRACE_FREE": str(board.free), "HEADRACE_PHY_RESET": "30000",
+                  "HEADRACE_KEY": key.hex()})
 
 
 @pytest.mark.parametrize("mhz", [50, 60, 62.5, 70, 78.125, 80, 83, 90, 100, 110, 125])

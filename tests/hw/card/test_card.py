@@ -50,7 +50,7 @@ def test_black_box(options, more):
     config = CardConfig(max_ngram=2, feature_rows=64, **{**SMALL, **options})
     simulate(Card(config), "card_box", name=f"card_{config.port}",
              testcase=["images_are_exact", "texts_are_exact", "what_is_not_needed_is_not_read",
-                       *more],
+                       "refused_writes", "ends_of_addresses", *more],
              env={"HEADRACE_STALL": "0.3", "HEADRACE_PAGES": str(config.pages),
                   "HEADRACE_ROWS": str(config.feature_rows),
                   "HEADRACE_MAX_N": str(config.max_ngram)})

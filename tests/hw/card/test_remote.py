@@ -11,6 +11,7 @@ from headrace.hw.board.boot import Boot, network_boot
 from headrace.hw.board.memory import OnChipMemory
 from headrace.hw.card import registers
 from headrace.hw.card.card import Card, axi_pins
+from headrace.hw.card.commands import NO_KEY
 from headrace.hw.card.config import PORTS, CardConfig
 from headrace.hw.card.control import AXI_LITE
 from headrace.hw.card.jobs import Kind
@@ -26,10 +27,15 @@ CONFIG = CardConfig(contexts=1, lines=1, max_width=64, max_side=256, max_taps=64
 PLACE = dict(mac=0x020000001234, ip=0x0A000002)
 
 
-@pytest.mark.parametrize("port", PORTS)
-def test_lane(port):
-    simulate(RemoteLane(port), "card_remote_lane", name=f"remote_lane_{port}",
-             env={"HEADRACE_PORT": str(port)})
+@pytest.mark.parametrize("port, key", [
+    *((port, NO_KEY) for port in PORTS), *((port, bytes(range(1, 17))) for port in PORTS)],
+    ids=lambda value: str(value) if isinstance(value, int) else "key" if any(value) else "none")
+def test_lane(port, key):
+    lapse = 1 << 14
+    simulate(RemoteLane(port, key=key, lapse=lapse), "card_remote_lane",
+             name=f"remote_lane_{port}_{key[0]}",
+             env={"HEADRACE_PORT": str(port), "HEADRACE_KEY": key.hex(),
+                  "HEADRACE_LAPSE": str(lapse)})
 
 
 class Ports(wiring.Component):
