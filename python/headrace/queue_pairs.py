@@ -48,6 +48,7 @@ class QueuePair:
     closed: bool = False
 
     def __post_init__(self):
+        self.window = self.peer is None or self.first is not None
         if isinstance(self.reply, wire.Station):
             self.mode = registers.Mode.FORWARD
         elif self.reply == "sender":
@@ -79,8 +80,7 @@ class QueuePair:
         ports = int(peer is None or peer.port is not None)
         return dict(
             reply_port=ports, mode=self.mode, bind=int(peer is None),
-            window=int(peer is None or self.first is not None),
-            numbered=int(self.first is not None), match_ip=int(peer is not None),
+            window=int(self.window), numbered=int(self.first is not None), match_ip=int(peer is not None),
             match_mac=int(peer is not None and peer.mac is not None),
             match_port=int(peer is not None and peer.port is not None))
 

@@ -201,7 +201,7 @@ def test_clients_side_by_side(tokenizer):
         return 4
 
     with SimNic() as nic, contextlib.ExitStack() as stack:
-        server, _ = stack.enter_context(serving(nic))
+        server, _ = stack.enter_context(serving(nic, allow_forward=True))
         one, two = (stack.enter_context(Client(*server.address, timeout=60)) for _ in range(2))
         with ThreadPoolExecutor(8) as pool:
             jobs = [pool.submit(prepare, one, images), pool.submit(prepare, two, normal),
