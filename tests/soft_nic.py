@@ -6,6 +6,8 @@ Only to test what talks to cards. It loses, repeats and exchanges frames if told
 
 import collections
 import contextlib
+import dataclasses
+import secrets
 import threading
 
 import numpy as np
@@ -17,6 +19,7 @@ from headrace.hashing import HashingRecipe
 from headrace.hw.status import Detail, Status
 from headrace.hw.wire.headers import (
     ARP, ETHERNET, MIN_FRAME, ROCE_PORT, EtherType, Protocol)
+from headrace.hw.wire.outcome import Outcome
 from headrace.nic import Nic, Received
 from headrace.recipe import Recipe
 from headrace.results import array_of
@@ -24,6 +27,34 @@ from headrace.serve import Server
 
 
 __all__ = ["SoftNic", "serving"]
+
+
+class Guard:
+    """Which packets a queue pair takes, as cards have it.
+
+    Parameters
+    ----------
+    peer, first
+        Of :meth:`headrace.nic.Nic.listen`.
+    """
+
+    def __init__(self, peer, first):
+        self.peer, self.window = peer, peer is None or first is not None
+        self.bound, self.expected = None, None if peer is None else first
+
+    def judge(self, packet):
+        """The outcome with which a packet is dropped, or None."""
+        if self.peer is None:
+            if self.bound is None and not packet.opcode.begins:
+                return Outcome.SEQUENCE
+            self.bound = self.bound or packet.source
+        if not (self.peer.takes(packet.source) if self.peer else packet.source == self.bound):
+            return Outcome.STRANGER
+        if self.window and self.expected is not None \
+                and ((packet.psn >> 20) - (self.expected >> 20)) % 16 not in (15, 0, 1):
+            return Outcome.FAR
+        self.expected = (packet.psn + 1) % (1 << 24)
+        return None
 
 
 class SoftNic(Nic):
@@ -69,14 +100,15 @@ class SoftNic(Nic):
         self.results = []
         self.counted = collections.Counter()
 
-    def listen(self, work, *, reply="sender", queue_pair=0, check=True):
+    def listen(self, work, *, reply="sender", queue_pair=0, check=True, peer=None, first=None):
         if isinstance(work, HashingRecipe) and work.ngram_range[1] > 3:
             raise ValueError("Ngram_range must end at most at 3 on this card")
-        number = next((n for n in range(0x100, 0x100 + self.queues) if n not in self.open), None)
-        if number is None:
+        if len(self.open) == self.queues:
             raise CardError(f"All {self.queues} queue pairs are in use: close another one")
+        number = next(number for number in iter(lambda: secrets.randbelow(1 << 24), None)
+                      if number not in self.open)
         sender = wire.Sender(queue_pair, segment=self.segment)
-        self.open[number] = work, reply, check, sender
+        self.open[number] = work, reply, check, sender, Guard(peer, first)
         return number
 
     def unlisten(self, queue_pair):
@@ -101,7 +133,7 @@ class SoftNic(Nic):
                 continue
             try:
                 packet = wire.from_frame(frame, check=False)
-                _, _, check, _ = self.open[packet.queue_pair]
+                _, _, check, _, guard = self.open[packet.queue_pair]
                 wire.from_frame(frame, check=check)
             except wire.PacketError as error:
                 self.counted[error.outcome.name] += 1
@@ -111,6 +143,10 @@ class SoftNic(Nic):
                 continue
             if (packet.destination.ip, packet.destination.port) != (self.ip, ROCE_PORT):
                 self.counted["PORT"] += 1
+                continue
+            wrong = guard.judge(packet)
+            if wrong is not None:
+                self.counted[wrong.name] += 1
                 continue
             self.counted["PACKET"] += 1
             message = self.reassembler.feed(packet)
@@ -153,7 +189,7 @@ class SoftNic(Nic):
                 + bytes(body))
 
     def _answer(self, message):
-        work, reply, _, sender = self.open[message.queue_pair]
+        work, reply, _, sender, guard = self.open[message.queue_pair]
         number = message.immediate or 0
         if self.answers:
             completion, raw = dict(status=self.answers.pop(0), detail=Detail.NONE), b""
@@ -171,6 +207,8 @@ class SoftNic(Nic):
             return []
         sender.source = wire.Station(self.mac, self.ip, 0xC000 + message.queue_pair % 256)
         sender.destination = message.source if reply == "sender" else reply
+        if reply == "sender" and guard.peer and guard.peer.port is None:
+            sender.destination = dataclasses.replace(message.source, port=ROCE_PORT)
         return [wire.to_frame(packet) for packet in wire.response(sender, completion, raw)]
 
     def _do(self, work, payload):

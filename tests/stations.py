@@ -89,7 +89,7 @@ class Peer:
         self.nic, self.work, self.station, self.number = nic, work, station, number
         self.queue_pair = nic.listen(work, queue_pair=number, **options)
         self.sender = wire.Sender(self.queue_pair, station, wire.Station(nic.mac, nic.ip),
-                                  segment=mtu - 48)
+                                  segment=mtu - 48, psn=options.get("first") or 0)
         self.reassembler = wire.Reassembler()
         self.answers, self.sent = {}, {}
 

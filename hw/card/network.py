@@ -15,7 +15,7 @@ from .gate import Gate
 from .gather import Gather
 from .inbox import Inbox
 from .outbox import Outbox
-from .queue_table import QueueTable
+from .queue_table import QUEUE_ARGUMENTS, QueueTable
 from .read_dma import ReadBeat, ReadRequest
 from .recorder import Recorder
 from .slots import Slots
@@ -171,9 +171,10 @@ class Network(wiring.Component):
             station.lossy.eq((self.options & registers.LOSSY).any()),
             *(getattr(station, name).eq(getattr(self, name)) for name in (
                 "mac", "ip", "queue_base", "segment", "index")),
+            *(getattr(station, name).eq(getattr(table, name)) for name in (
+                "set", "set_queue", "owner", "nonce")),
             station.open.eq(Mux(enabled, table.open, 0)), station.check.eq(table.check),
             station.restart.eq(table.restart), self.wire_count.eq(station.count),
-            *(getattr(table, name).eq(getattr(self, name)) for name in (
-                "commit", "queue", "queue_options", "queue_pair", "queue_port", "queue_mac",
-                "queue_ip")),
+            table.commit.eq(self.commit),
+            *(getattr(table, name).eq(getattr(self, name)) for name in QUEUE_ARGUMENTS),
         ]

@@ -5,11 +5,17 @@ from amaranth import *
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..wire.layout import Peer
+from ..wire.layout import Owner, Peer
+from ..wire.receive import SETTLING
 from . import registers
 
 
-__all__ = ["Queue", "QueueTable"]
+__all__ = ["QUEUE_ARGUMENTS", "Queue", "QueueTable"]
+
+
+#: Registers that COMMIT looks at.
+QUEUE_ARGUMENTS = [name for name in registers.NETWORK
+                   if name.startswith("queue") and name != "queue_base"]
 
 
 #: A queue pair: the job that its messages are, and where responses go.
@@ -29,9 +35,13 @@ class QueueTable(wiring.Component):
     commit : :py:`In(2)`
         Strobes: bits of :data:`.registers.COMMIT`. For a queue that does not exist they do
         nothing.
-    queue, queue_options, queue_pair, queue_port, queue_mac, queue_ip : :py:`In(...)`
+    queue, queue_options, ... : :py:`In(...)`
         See :data:`.registers.NETWORK`.
     open, check : :py:`Out(queues)`
+        A queue that is set is closed for some cycles, also if it was open: nothing of its former
+        owner is left.
+    set, set_queue, owner, nonce : :py:`Out(...)`
+        Of :class:`..wire.receive.Receive`.
     restart : :py:`Out(queues)`
         Strobes: packet numbers begin at 0.
     address : :py:`In(range(queues)).array(2)`
@@ -43,8 +53,8 @@ class QueueTable(wiring.Component):
         self.queues = queues
         super().__init__({
             "commit": In(2),
-            **{name: In(bits) for name, (_, bits) in registers.NETWORK.items()
-               if name.startswith("queue") and name != "queue_base"},
+            **{name: In(registers.NETWORK[name][1]) for name in QUEUE_ARGUMENTS},
+            "set": Out(1), "set_queue": Out(range(queues)), "owner": Out(Owner), "nonce": Out(24),
             "open": Out(queues), "check": Out(queues), "restart": Out(queues),
             "address": In(range(queues)).array(2), "o": Out(Queue).array(2),
         })
@@ -65,9 +75,25 @@ class QueueTable(wiring.Component):
             write.data.queue_pair.eq(self.queue_pair), write.data.peer.mac.eq(self.queue_mac),
             write.data.peer.ip.eq(self.queue_ip), write.data.peer.port.eq(self.queue_port),
             self.restart.eq((self.commit[1] & exists) << chosen),
+            self.set.eq(write.en), self.set_queue.eq(chosen), self.nonce.eq(self.queue_nonce),
+            *(self.owner[name].eq(option[name]) for name in (
+                "match_mac", "match_ip", "match_port", "bind", "window", "numbered")),
+            *(self.owner.peer[name].eq(getattr(self, f"queue_owner_{name}"))
+              for name in ("mac", "ip", "port")),
+            self.owner.first.eq(self.queue_first),
         ]
+        # Opened when no packet is under way any more that was looked at before.
+        layout = data.StructLayout({"valid": 1, "queue": range(self.queues), "open": 1})
+        later = [Signal(layout, name=f"later_{n}") for n in range(SETTLING)]
+        m.d.sync += [
+            later[0].valid.eq(write.en), later[0].queue.eq(chosen),
+            later[0].open.eq(option["open"]),
+            *(after.eq(before) for before, after in zip(later, later[1:])),
+        ]
+        with m.If(later[-1].valid):
+            m.d.sync += self.open.bit_select(later[-1].queue, 1).eq(later[-1].open)
         with m.If(write.en):
-            m.d.sync += [self.open.bit_select(chosen, 1).eq(option["open"]),
+            m.d.sync += [self.open.bit_select(chosen, 1).eq(0),
                          self.check.bit_select(chosen, 1).eq(option["check"])]
         for address, out in zip(self.address, self.o):
             read = cells.read_port()

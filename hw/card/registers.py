@@ -9,8 +9,8 @@ from ..status import Status
 __all__ = ["IDENTITY", "VERSION", "ADDRESS_BITS", "CTRL", "GIE", "IER", "ISR", "ARGUMENTS",
            "arguments", "LIMITS", "CAPABILITIES", "COUNTERS", "START", "DONE", "IDLE", "READY",
            "ON_DONE", "ON_READY", "ON_RECEIVED", "NETWORK", "LOSSY", "ENABLE", "Mode",
-           "QUEUE_OPTIONS", "queue_options", "COMMIT", "SET", "RESTART", "COUNT", "RECEIVED",
-           "VALID", "POST"]
+           "QUEUE_OPTIONS", "queue_options", "nonces", "queue_number", "COMMIT", "SET", "RESTART",
+           "COUNT", "RECEIVED", "VALID", "POST"]
 
 
 #: "HDRC" in ASCII, the word at ``CAPABILITIES["identity"]``.
@@ -66,6 +66,8 @@ NETWORK = {
     "queue": (0x230, 32), "queue_options": (0x234, 32), "queue_pair": (0x238, 32),
     "queue_port": (0x23C, 32), "queue_mac": (0x240, 64), "queue_ip": (0x248, 32),
     "index": (0x250, 32),
+    "queue_nonce": (0x260, 32), "queue_first": (0x264, 32), "queue_owner_port": (0x268, 32),
+    "queue_owner_mac": (0x270, 64), "queue_owner_ip": (0x278, 32),
 }
 #: Bits of ``options``: the MAC cannot wait, so frames without room are dropped; frames are taken.
 LOSSY, ENABLE = 1, 2
@@ -82,9 +84,15 @@ class Mode(enum.IntEnum):
 #: Lowest bit and bits of the fields of ``queue_options``. ``open``: messages are taken; ``check``:
 #: the CRC of their packets must be right; ``reply_port``: replies go to the UDP port that the
 #: message came from, else to 4791; ``mode``: a :class:`Mode`; ``kind``: ``IMAGE``, ``TEXT`` or, if
-#: the card is ``remote``, ``CONTROL`` of :class:`.jobs.Kind`; ``recipe``: its number.
+#: the card is ``remote``, ``CONTROL`` of :class:`.jobs.Kind`; ``recipe``: its number. Packets are
+#: taken from whoever ``match_mac``, ``match_ip`` and ``match_port`` say, which compare the source
+#: with ``queue_owner_mac``, ``queue_owner_ip`` and ``queue_owner_port``; or, if ``bind``, from
+#: whoever sends the first message, all three. ``window``: numbers of packets must be near the
+#: expected one; ``numbered``, without ``bind``: the first one that is expected is ``queue_first``.
 QUEUE_OPTIONS = {"open": (0, 1), "check": (1, 1), "reply_port": (2, 1), "mode": (4, 2),
-                 "kind": (8, 8), "recipe": (16, 8)}
+                 "kind": (8, 8), "recipe": (16, 8), "bind": (24, 1), "match_mac": (25, 1),
+                 "match_ip": (26, 1), "match_port": (27, 1), "window": (28, 1),
+                 "numbered": (29, 1)}
 
 
 def queue_options(**fields):
@@ -99,8 +107,18 @@ def queue_options(**fields):
     return value
 
 
-#: Written with ``SET``: ``queue`` gets what the registers hold; with ``RESTART``: the packet
-#: numbers of what is sent for it begin at 0.
+def nonces(queues):
+    """How many different values ``queue_nonce`` has on a card with so many queue pairs."""
+    return 1 << 24 - (queues - 1).bit_length()
+
+
+def queue_number(base, queues, index, nonce):
+    """Number of a queue pair in packets: the low bits say which one it is."""
+    return (base + index + (nonce << (queues - 1).bit_length())) % (1 << 24)
+
+
+#: Written with ``SET``: ``queue`` gets what the registers hold, and is closed for some cycles; with
+#: ``RESTART``: the packet numbers of what is sent for it begin at 0.
 COMMIT = 0x24C
 SET, RESTART = 1, 2
 #: How often the wire had the outcome ``index``: a counter of 32 bits.

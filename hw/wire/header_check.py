@@ -2,7 +2,7 @@
 """What the headers of a frame say, and what is wrong with them."""
 
 from amaranth import *
-from amaranth.lib import data, wiring
+from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..stream.delay import Delay
@@ -62,7 +62,7 @@ class HeaderCheck(wiring.Component):
     Members
     -------
     valid, header : :py:`In(...)`
-    mac, ip, queue_base, check
+    mac, ip, queue_base, check, set, set_queue, nonce
         Of :class:`.receive.Receive`.
     o_valid, o : :py:`Out(...)`
     """
@@ -73,8 +73,8 @@ class HeaderCheck(wiring.Component):
         self.width, self.queues = width, queues
         super().__init__({
             "valid": In(1), "header": In(8 * HEADER),
-            "mac": In(48), "ip": In(32), "queue_base": In(24), "open": In(queues),
-            "check": In(queues),
+            "mac": In(48), "ip": In(32), "queue_base": In(24), "check": In(queues),
+            "set": In(1), "set_queue": In(range(queues)), "nonce": In(24),
             "o_valid": Out(1), "o": Out(Verdict(width, queues)),
         })
 
@@ -84,13 +84,14 @@ class HeaderCheck(wiring.Component):
         strobes = Signal(3)
         m.d.sync += [strobes.eq(Cat(self.valid, strobes)), self.o_valid.eq(strobes[2])]
         self.addresses(m, verdict)
-        self.transport(m, verdict)
+        other = self.transport(m, verdict)
         late = {**self.sizes(m, verdict), **self.checksums(m)}
         m.submodules.delay = delay = Delay(verdict.shape(), 3)
         m.d.comb += [delay.enable.eq(1), delay.i.eq(verdict), self.o.eq(delay.o)]
         # What took longer comes in time all the same.
         m.d.comb += [self.o.flags.payload.eq(late.pop("payload")),
-                     self.o.flags.ip_checksum.eq(late.pop("wrong"))]
+                     self.o.flags.ip_checksum.eq(late.pop("wrong")),
+                     self.o.flags.queue.eq(delay.o.flags.queue | other)]
         with m.If(delay.o.is_icmp):
             m.d.comb += self.o.immediate.eq(late.pop("answers"))
         m.d.comb += [self.o[name].eq(value) for name, value in late.items()]
@@ -133,7 +134,7 @@ class HeaderCheck(wiring.Component):
         ]
 
     def transport(self, m, verdict):
-        """Stage 1 of UDP and BTH."""
+        """Stage 1 of UDP and BTH; whether the queue pair has another nonce, for stage 4."""
         def udp(name):
             return field(self.header, UDP, name, AT_UDP)
 
@@ -142,8 +143,19 @@ class HeaderCheck(wiring.Component):
 
         flags = verdict.flags
         length = field(self.header, IPV4, "length", AT_IP)
-        offset, number = Signal(24), Signal(range(max(2, self.queues)))
+        offset, number = Signal(24), Signal(range(self.queues))
         m.d.comb += [offset.eq(bth("queue") - self.queue_base), number.eq(offset)]
+        # The low bits are the index of the queue pair, the others its nonce.
+        high = offset[len(number):]
+        m.submodules.nonces = nonces = memory.Memory(
+            shape=len(high), depth=self.queues, init=[])
+        write, read = nonces.write_port(), nonces.read_port()
+        nonce, other = Signal(len(high)), Signal(3)
+        m.d.comb += [
+            write.en.eq(self.set), write.addr.eq(self.set_queue), write.data.eq(self.nonce),
+            read.addr.eq(number),
+        ]
+        m.d.sync += [nonce.eq(high), other.eq(Cat(read.data != nonce, other))]
         codes = {name: [op for op in Opcode if getattr(op, name)]
                  for name in ("begins", "ends", "immediate")}
         m.d.sync += [
@@ -154,7 +166,7 @@ class HeaderCheck(wiring.Component):
                             | (length < OVERHEAD)),
             flags.transport.eq(bth("version") != 0),
             flags.opcode.eq(~bth("opcode").matches(*Opcode)),
-            flags.queue.eq(offset >= self.queues),
+            flags.queue.eq(number >= self.queues),
             verdict.queue.eq(number), verdict.check.eq(self.check.bit_select(number, 1)),
             verdict.psn.eq(bth("psn")),
             verdict.begins.eq(bth("opcode").matches(*codes["begins"])),
@@ -164,6 +176,7 @@ class HeaderCheck(wiring.Component):
             # Until the next stage: the padding.
             verdict.count.eq(bth("pad")),
         ]
+        return other[-1]
 
     def sizes(self, m, verdict):
         """Stages 2 to 4: how long the payload is, and where it lies in the beats."""

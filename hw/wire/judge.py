@@ -8,11 +8,12 @@ from amaranth.lib.wiring import In, Out
 from ..stream.delay import Delay
 from ..stream.fifo import Fifo
 from .header_check import HeaderCheck, Verdict
-from .headers import ARP, ETHERNET, IPV4
+from .headers import ARP, ETHERNET, IPV4, MIN_FRAME
 from .icrc import IcrcCheck
 from .intake import FrameEnd
-from .layout import Descriptor, Peer
+from .layout import Descriptor, Owner, Peer
 from .outcome import Outcome
+from .owners import Owners
 from .sequence import Sequence
 
 
@@ -20,7 +21,7 @@ __all__ = ["Judge"]
 
 
 class Judge(wiring.Component):
-    """Brings together headers, lengths, CRC and sequence; one frame a cycle.
+    """Brings together headers, lengths, CRC, owners and sequence; one frame a cycle.
 
     Parameters
     ----------
@@ -35,6 +36,8 @@ class Judge(wiring.Component):
         Of :class:`.intake.Intake`; the CRC is given to ``good``.
     good : :py:`In(1)`
         Of :class:`.icrc.IcrcCheck`.
+    set, set_queue, owner, nonce : :py:`In(...)`
+        Of :class:`.receive.Receive`.
     o_valid, o : :py:`Out(...)`
         Strobe: a descriptor. There must be room for it.
     outcome_valid, outcome : :py:`Out(...)`
@@ -53,6 +56,8 @@ class Judge(wiring.Component):
 
     #: ARP requests that may wait for their answers.
     REQUESTS = 4
+    #: What the headers are compared with.
+    HEADERS = "mac", "ip", "queue_base", "check", "set", "set_queue", "nonce"
 
     def __init__(self, width, queues, *, timeout, echo_beats):
         self.width, self.queues = width, queues
@@ -63,8 +68,8 @@ class Judge(wiring.Component):
             "header_valid": In(1), "header": In(self.check_headers.header.shape()),
             "good": In(1),
             **{name: In(getattr(self.check_headers, name).shape())
-               for name in ("mac", "ip", "queue_base", "check")},
-            "open": In(queues),
+               for name in self.HEADERS},
+            "open": In(queues), "owner": In(Owner),
             "o_valid": Out(1), "o": Out(Descriptor(width, queues)),
             "outcome_valid": Out(1), "outcome": Out(5), "lost": Out(1), "gap": Out(1),
             "idle": In(1), "swept": Out(1), "echo_left": In(1),
@@ -76,7 +81,7 @@ class Judge(wiring.Component):
         m.submodules.headers = headers = self.check_headers
         m.d.comb += [headers.valid.eq(self.header_valid), headers.header.eq(self.header),
                      *(getattr(headers, name).eq(getattr(self, name))
-                       for name in ("mac", "ip", "queue_base", "check"))]
+                       for name in self.HEADERS)]
 
         # The last frame's verdict is held until its end has come the same way. The header is
         # there one cycle behind the end at the latest.
@@ -100,6 +105,7 @@ class Judge(wiring.Component):
         first_valid, verdict, end = Signal(), Signal(held.shape()), Signal(self.end.shape())
         m.d.sync += [first_valid.eq(strobes[-1]), verdict.eq(held), end.eq(delay.o),
                      wrong.eq(Cat(flag for flag, _ in reasons))]
+        self.own(m, held, verdict, first_valid & ~wrong.any())
         # 2: the first reason, and the descriptor
         second_valid, code = Signal(), Signal(5)
         descriptor, psn, begins, ends = Signal(self.o.shape()), Signal(24), Signal(), Signal()
@@ -116,6 +122,19 @@ class Judge(wiring.Component):
         # 3: what depends on the frames before
         self.conclude(m, second_valid, code, descriptor, absent, psn, begins, ends)
         return m
+
+    def own(self, m, held, verdict, right):
+        """Stage 2: whether the packet of stage 1 comes from the owner of its queue pair."""
+        # Only if a frame is one beat do packets follow each other.
+        m.submodules.owners = self.owners = owners = Owners(
+            self.queues, adjacent=8 * MIN_FRAME <= self.width)
+        m.d.comb += [
+            *(getattr(owners, name).eq(getattr(self, name)) for name in (
+                "set", "set_queue", "owner", "open")),
+            owners.queue.eq(held.queue), owners.peer.eq(verdict.peer), owners.psn.eq(verdict.psn),
+            owners.begins.eq(verdict.begins),
+            owners.right.eq(right & verdict.is_ip & ~verdict.is_icmp),
+        ]
 
     def reasons(self, held, end, closed):
         """Pairs of a flag and an outcome, the most important first."""
@@ -168,11 +187,15 @@ class Judge(wiring.Component):
         waiting = Signal(range(self.echo_beats + 1))
         fits = Signal()
         packet, echo, arp = (Signal(name=name) for name in ("packet", "echo", "arp"))
+        owners, owned = self.owners, Signal()
         m.d.comb += [
             packet.eq(valid & (code == Outcome.PACKET)),
+            owned.eq(packet & ~owners.stranger & ~owners.unowned),
+            *(getattr(sequence, name).eq(getattr(owners, name)) for name in (
+                "window", "astray", "missed")),
             echo.eq(valid & (code == Outcome.ECHO_ANSWERED)),
             arp.eq(valid & (code == Outcome.ARP_ANSWERED)),
-            sequence.valid.eq(packet), sequence.queue.eq(descriptor.queue),
+            sequence.valid.eq(owned), sequence.queue.eq(descriptor.queue),
             sequence.psn.eq(psn), sequence.begins.eq(begins), sequence.ends.eq(ends),
             sequence.open.eq(self.open), sequence.sweep.eq(self.idle & ~valid),
             requests.i.valid.eq(arp), requests.i.payload.eq(descriptor.peer),
@@ -183,12 +206,16 @@ class Judge(wiring.Component):
         m.d.sync += [
             waiting.eq(waiting + Mux(echo & fits, descriptor.steps + 1, 0) - self.echo_left),
             self.o_valid.eq((valid & ~absent) | sequence.swept), self.o.eq(descriptor),
-            self.o.packet.eq(packet & sequence.good), self.o.echo.eq(echo & fits),
+            self.o.packet.eq(owned & sequence.good), self.o.echo.eq(echo & fits),
             self.o.cut.eq(sequence.cut | sequence.swept),
             self.outcome_valid.eq(valid), self.outcome.eq(code),
             self.lost.eq(sequence.cut | sequence.swept), self.gap.eq(sequence.gap),
         ]
-        with m.If(packet & ~sequence.good):
+        with m.If(packet & owners.stranger):
+            m.d.sync += self.outcome.eq(Outcome.STRANGER)
+        with m.Elif(owned & sequence.far):
+            m.d.sync += self.outcome.eq(Outcome.FAR)
+        with m.Elif(packet & ~(owned & sequence.good)):
             m.d.sync += self.outcome.eq(Outcome.SEQUENCE)
         with m.If((echo & ~fits) | (arp & ~requests.i.ready)):
             m.d.sync += self.outcome.eq(Outcome.BUSY)

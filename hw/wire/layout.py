@@ -7,7 +7,7 @@ from amaranth.lib import data
 from .headers import MAX_FRAME
 
 
-__all__ = ["WIDTHS", "field", "Frame", "Peer", "Segment", "Message", "Descriptor"]
+__all__ = ["WIDTHS", "field", "Frame", "Peer", "Owner", "Segment", "Message", "Descriptor"]
 
 
 #: Bits of a beat for which the kernels are made.
@@ -31,6 +31,14 @@ def Frame(width):
 
 #: Another station: addresses as numbers, the first byte the most significant.
 Peer = data.StructLayout({"mac": 48, "ip": 32, "port": 16})
+
+#: Whose a queue pair is. Packets must come from ``peer``, of which that is compared which the flags
+#: name; or if ``bind``, all of it, and ``peer`` is whoever sends the first message. ``window``:
+#: packet numbers must be near the expected one, which is ``first`` for the first packet if
+#: ``numbered``, and not ``bind``.
+Owner = data.StructLayout({
+    "peer": Peer, "match_mac": 1, "match_ip": 1, "match_port": 1, "bind": 1, "window": 1,
+    "numbered": 1, "first": 24})
 
 
 def Segment(width, queues):

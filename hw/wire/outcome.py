@@ -12,7 +12,8 @@ class Outcome(enum.IntEnum):
 
     Every frame has exactly one outcome below ``LOST``: these counters add up to the frames.
     Of several reasons to drop a frame one is counted: first what concerns the frame as a whole,
-    then header by header from the outermost in, at last the CRC and the order.
+    then header by header from the outermost in, at last the CRC, the
+    sender and the order.
     """
 
     def __new__(cls, value, text):
@@ -45,11 +46,13 @@ class Outcome(enum.IntEnum):
     OPCODE = 20, "not a SEND of an unreliable connection"
     QUEUE = 21, "for a queue pair that is not open"
     ICRC = 22, "a wrong invariant CRC"
-    SEQUENCE = 23, "behind a packet of its message that is missing"
-    BUSY = 24, "no room for the answer"
+    STRANGER = 23, "for the queue pair of another station"
+    FAR = 24, "a packet sequence number far from the expected one"
+    SEQUENCE = 25, "behind a packet of its message that is missing"
+    BUSY = 26, "no room for the answer"
 
-    LOST = 25, "a message that was begun and cannot be completed"
-    GAP = 26, "packet sequence numbers that do not follow each other"
+    LOST = 27, "a message that was begun and cannot be completed"
+    GAP = 28, "packet sequence numbers that do not follow each other"
 
     @property
     def dropped(self):

@@ -7,15 +7,21 @@ from amaranth.lib.wiring import In, Out
 
 from ..stream.layout import Beat
 from .counters import Counters
+from .header_check import HeaderCheck
 from .headers import MAX_FRAME
 from .icrc import IcrcCheck
 from .intake import Intake
 from .judge import Judge
-from .layout import WIDTHS, Frame, Peer, Segment
+from .layout import WIDTHS, Frame, Owner, Peer, Segment
 from .reader import Reader
 
 
-__all__ = ["Receive"]
+__all__ = ["SETTLING", "Receive"]
+
+
+#: Cycles from a header, which is compared with what a queue pair is, until its frame may be dropped
+#: because the queue pair is closed.
+SETTLING = HeaderCheck.LATENCY + 2
 
 
 class Receive(wiring.Component):
@@ -51,7 +57,11 @@ class Receive(wiring.Component):
     mac, ip : :py:`In(...)`
         Own addresses, the first byte the most significant.
     queue_base : :py:`In(24)`
-        Number of the first queue pair; the others follow.
+        Number of the first queue pair without its nonce; the others follow.
+    set, set_queue, owner, nonce : :py:`In(...)`
+        Strobe: from now on that queue pair is the owner's, and ``nonce`` is added to the number of
+        a queue pair above the bits that :py:`range(queues)` needs. It must be closed then, and for
+        :data:`SETTLING` cycles. What memory has at first is all zeros: anyone's, whatever number.
     open, check : :py:`In(queues)`
         Queue pairs that are open, and of which the CRC must be right. While a queue is closed its
         packets are dropped, one that is under way, too; a message that is open ends as lost. A
@@ -91,7 +101,8 @@ class Receive(wiring.Component):
         super().__init__({
             "i": In(stream.Signature(Frame(width))),
             "mac": In(48), "ip": In(32), "queue_base": In(24), "open": In(queues),
-            "check": In(queues), "lossy": In(1),
+            "check": In(queues), "set": In(1), "set_queue": In(range(queues)), "owner": In(Owner),
+            "nonce": In(24), "lossy": In(1),
             "o": Out(stream.Signature(Segment(width, queues))),
             "o_arp": Out(stream.Signature(Peer)),
             "o_echo": Out(stream.Signature(Beat(width))),
@@ -121,7 +132,7 @@ class Receive(wiring.Component):
             *(getattr(judge, name).eq(getattr(intake, name)) for name in (
                 "end_valid", "end", "header_valid", "header")),
             *(getattr(judge, name).eq(getattr(self, name)) for name in (
-                "mac", "ip", "queue_base", "open", "check")),
+                "mac", "ip", "queue_base", "open", "check", "set", "set_queue", "owner", "nonce")),
             judge.good.eq(icrc.good), judge.idle.eq(reader.room),
             judge.echo_left.eq(self.o_echo.valid & self.o_echo.ready),
             *(getattr(reader, name).eq(getattr(intake, name)) for name in (

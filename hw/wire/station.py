@@ -6,7 +6,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..stream.layout import Beat
-from .layout import Frame, Message, Segment
+from .layout import Frame, Message, Owner, Segment
 from .receive import Receive
 from .segmenter import LENGTH
 from .transmit import Transmit
@@ -29,7 +29,7 @@ class Station(wiring.Component):
     i : :py:`In(stream.Signature(Frame(width)))`
     o : :py:`Out(stream.Signature(Beat(width)))`
         Frames, and those that leave.
-    mac, ip, queue_base, open, check, lossy, index, count, ready
+    mac, ip, queue_base, open, check, set, set_queue, owner, nonce, lossy, index, count, ready
         Of :class:`.receive.Receive`.
     segment, restart
         Of :class:`.transmit.Transmit`.
@@ -47,7 +47,8 @@ class Station(wiring.Component):
         super().__init__({
             "i": In(stream.Signature(Frame(width))), "o": Out(stream.Signature(Beat(width))),
             "mac": In(48), "ip": In(32), "queue_base": In(24), "open": In(queues),
-            "check": In(queues), "lossy": In(1), "index": In(5), "count": Out(32),
+            "check": In(queues), "set": In(1), "set_queue": In(range(queues)), "owner": In(Owner),
+            "nonce": In(24), "lossy": In(1), "index": In(5), "count": Out(32),
             "ready": Out(1), "segment": In(LENGTH), "restart": In(queues),
             "o_segment": Out(stream.Signature(Segment(width, queues))),
             "i_message": In(stream.Signature(Message(queues))),
@@ -67,7 +68,8 @@ class Station(wiring.Component):
         wiring.connect(m, transmit.o, wiring.flipped(self.o))
         m.d.comb += [
             *(getattr(receive, name).eq(getattr(self, name)) for name in (
-                "mac", "ip", "queue_base", "open", "check", "lossy", "index")),
+                "mac", "ip", "queue_base", "open", "check", "set", "set_queue", "owner", "nonce",
+                "lossy", "index")),
             *(getattr(transmit, name).eq(getattr(self, name)) for name in (
                 "mac", "ip", "segment", "restart")),
             self.count.eq(receive.count), self.ready.eq(receive.ready),

@@ -119,19 +119,25 @@ class Channel:
         except OSError as error:
             raise CardError(f"No server at {address[0]}:{address[1]}: {error}; start one with "
                             f"`headrace serve`") from None
+        self._udp = None
         try:
-            self._agree(Setup(work, reply, self._queue_pair, check), address)
-            answer, counts = self.answer, self.counts
-            to = ((answer.ip, answer.port) if answer.through == "tap"
-                  else self._control.getpeername()[:2])
-            self._udp = PacketSocket(
-                to, self._queue_pair, check=check, counts=counts,
-                card=None if answer.through == "tap" else (answer.ip, answer.port))
+            # The queue pair is for the address of the control connection, so that is the socket's.
+            self._udp = PacketSocket(None, self._queue_pair, check=check, counts=self.counts,
+                                     here=self._control.getsockname()[0])
+            # Without the CRC, addresses and ports may be changed on the way.
+            self._agree(Setup(work, reply, self._queue_pair, check,
+                              self._udp.here[1] if check else None), address)
+            card = self.answer.ip, self.answer.port
+            self._udp.aim(*((card,) if self.answer.through == "tap"
+                            else (self._control.getpeername()[:2], card)))
         except BaseException:
             self._control.close()
+            if self._udp is not None:
+                self._udp.close()
             raise
         self.window_bytes = min(window_bytes, self.answer.window)
-        self._sender = wire.Sender(self.answer.queue_pair, segment=segment_of(mtu))
+        self._sender = wire.Sender(self.answer.queue_pair, segment=segment_of(mtu),
+                                   psn=self.answer.first or 0)
 
     def _agree(self, setup, address):
         self._lines = Lines()

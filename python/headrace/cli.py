@@ -298,8 +298,8 @@ def run_server(args):
     if args.output:
         args.output.mkdir(parents=True, exist_ok=True)
     with contextlib.closing(nic.open_nic(args.card, **options)) as card:
-        how = dict(output=args.output, rate=args.rate * 1e6, log=functools.partial(
-            print, flush=True))
+        how = dict(output=args.output, rate=args.rate * 1e6, allow_forward=args.allow_forward,
+                   log=functools.partial(print, flush=True))
         if args.udp:
             server = serve.Server.udp(card, *args.udp, **how)
         else:

@@ -15,7 +15,7 @@ from headrace.recipe import Recipe
 from headrace.token_recipe import TokenRecipe
 
 
-__all__ = ["PORT", "VERSION", "MOST_LINE", "MOST_ATTACHMENT", "ControlError", "Setup", "Answer",
+__all__ = ["PORT", "VERSION", "ANY", "MOST_LINE", "MOST_ATTACHMENT", "ControlError", "Setup", "Answer",
            "Lines", "line"]
 
 
@@ -23,6 +23,8 @@ __all__ = ["PORT", "VERSION", "MOST_LINE", "MOST_ATTACHMENT", "ControlError", "S
 PORT = 4790
 #: Of the protocol.
 VERSION = 1
+#: A client's UDP port that may be any: it is known by its address alone.
+ANY = "any"
 #: Bytes of a line, and of a tokenizer.json.
 MOST_LINE = 1 << 16
 MOST_ATTACHMENT = 1 << 26
@@ -85,12 +87,17 @@ class Setup:
         Of the receiver of responses.
     check : bool
         Whether the card looks at the CRC.
+    port : int, "any" or None
+        UDP port from which requests come, and to which answers go. ``"any"``: requests come from
+        any port of the client's address, answers go to port 4791. None: whoever sends the first
+        request is the client.
     """
 
     work: object
     reply: object = "sender"
     queue_pair: int = 0
     check: bool = True
+    port: int | str | None = None
 
     def encode(self):
         """Bytes that the client sends."""
@@ -98,6 +105,8 @@ class Setup:
                   "reply": {None: "host", "sender": "sender"}.get(self.reply) or {
                       name: value for name, value in dataclasses.asdict(self.reply).items()
                       if value is not None}}
+        if self.port is not None:
+            fields["port"] = self.port
         if isinstance(self.work, TokenRecipe):
             source = self.work.source.encode()
             return line({"kind": "tokenizer", **fields, "attachment": len(source)}) + source
@@ -130,12 +139,15 @@ class Setup:
         kind = fields.get("kind")
         if kind not in ("image", "hashing", "tokenizer"):
             raise ControlError(f"Kind must be one of image, hashing, tokenizer, not {kind!r}")
-        _fields(fields, common, {"queue_pair", "check", "reply",
+        _fields(fields, common, {"queue_pair", "check", "reply", "port",
                                  "attachment" if kind == "tokenizer" else "options"})
         queue_pair = _number("Queue_pair", fields.get("queue_pair", 0), 1 << 24)
         check = fields.get("check", True)
         if not isinstance(check, bool):
             raise ControlError(f"Check must be true or false, not {check!r}")
+        port = fields.get("port")
+        if port not in (None, ANY) and _number("Port", port, 1 << 16) == 0:
+            raise ControlError('Port must be from 1 on, or "any", not 0')
         reply = fields.get("reply", "sender")
         if isinstance(reply, dict):
             reply = _station(reply)
@@ -144,7 +156,7 @@ class Setup:
         else:
             raise ControlError(f"Reply must be sender, host or an object with ip, not {reply!r}")
         return cls(cls._work(kind, fields.get("options", {}), attachment), reply, queue_pair,
-                   check)
+                   check, port)
 
     @staticmethod
     def _work(kind, options, attachment):
@@ -182,6 +194,8 @@ class Answer:
         Bytes of the longest request that is taken, and of the longest result.
     window : int
         Bytes that should be under way at most: what the server's buffers hold.
+    first : int or None
+        Number of the first packet; None: any.
     """
 
     queue_pair: int
@@ -193,6 +207,7 @@ class Answer:
     most_message: int
     most_result: int
     window: int
+    first: int | None = None
 
     def encode(self):
         """Bytes that the server sends."""
@@ -210,11 +225,12 @@ class Answer:
         if "error" in fields:
             raise ControlError(f"The server refuses: {fields['error']}")
         known = {field.name for field in dataclasses.fields(cls)}
-        if known - fields.keys():
+        missing = known - fields.keys() - {"first"}
+        if missing:
             raise ControlError(f"Answer must have {', '.join(sorted(known))}, "
                                f"not {', '.join(sorted(fields)) or 'nothing'}: not a headrace "
                                f"server?")
-        return cls(**{name: fields[name] for name in known})
+        return cls(**{name: fields[name] for name in known & fields.keys()})
 
 
 class Lines:

@@ -60,7 +60,7 @@ class TapLink:
 
     def __init__(self, name, address, *, mtu=1500):
         interface = ipaddress.IPv4Interface(address)
-        self.ip = str(interface.ip)
+        self.ip, self._network = str(interface.ip), interface.network
         label = name.encode()
         if not 0 < len(label) < 16:
             raise ValueError(f"Name of the TAP device must be 1 to 15 bytes, not {name!r}")
@@ -85,6 +85,11 @@ class TapLink:
             os.close(self._fd)
             raise CardError(f"TAP device {name} cannot be set up, which needs root: "
                             f"{error}") from None
+
+    def mac_of(self, ip):
+        """MAC address with which frames of an IPv4 address come; None if that is not known, as of a
+        neighbour of the host's on a bridge."""
+        return None if ip != self.ip and ipaddress.IPv4Address(ip) in self._network else self.mac
 
     def fileno(self):
         return self._fd
@@ -144,6 +149,10 @@ class UdpLink:
         self.window = max(1 << 14,
                           socket_.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 4)
         self._card = wire.Station(nic.mac, nic.ip)
+
+    def mac_of(self, ip):
+        """MAC address with which frames of an IPv4 address come."""
+        return station_mac(ip)
 
     def fileno(self):
         return self._socket.fileno()

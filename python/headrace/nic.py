@@ -57,25 +57,31 @@ class Nic(abc.ABC):
     """
 
     @abc.abstractmethod
-    def listen(self, work, *, reply="sender", queue_pair=0, check=True):
-        """Open a queue pair.
+    def listen(self, work, *, reply="sender", queue_pair=0, check=True, peer=None, first=None):
+        """Open a queue pair, for one peer alone: packets of others are dropped and counted.
 
         Parameters
         ----------
         work : Recipe, HashingRecipe or TokenRecipe
             What becomes of its messages.
         reply : "sender", Station or None
-            Where results go: to the address and UDP port that a request came from, to a station,
-            or to host memory, for :meth:`receive`.
+            Where results go: to the address and UDP port that a request came from (port 4791 if
+            ``peer`` may have any), to a station, or to host memory, for :meth:`receive`.
         queue_pair : int
             The receiver's queue pair, named in responses.
         check : bool
             Look at the CRC of packets.
+        peer : Owner, optional
+            Whose the queue pair is. If not given it is bound to the source of its first message:
+            MAC and IPv4 address and UDP port.
+        first : int, optional
+            Number of the first packet. If it is not given any will do. If it is, or if ``peer`` is
+            not, numbers that are far from the expected one are dropped.
 
         Returns
         -------
         int
-            Number of the queue pair.
+            Number of the queue pair: another one each time, which nobody can foretell.
 
         Raises
         ------

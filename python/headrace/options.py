@@ -182,6 +182,8 @@ def serve_options(sub):
                      help="what is sent to clients at most (default: %(default)s)")
     sub.add_argument("-o", "--output", type=Path, metavar="FOLDER",
                      help="for results in host memory, as .npy; no file is overwritten")
+    sub.add_argument("--allow-forward", action="store_true",
+                     help="clients may have results sent to others than themselves")
     sub.add_argument("--card", default="sim", metavar="sim|MODULE:CALLABLE",
                      help="what to serve (default: the simulated card)")
 

@@ -56,13 +56,15 @@ class PacketSocket:
 
     Parameters
     ----------
-    to : (str, int)
-        Where datagrams go, and answers come from.
+    to : (str, int) or None
+        Where datagrams go, and answers come from; None: see :meth:`aim`.
     queue_pair : int
         Of the answers.
     card : (str, int), optional
         The card behind a server at ``to``. Without it the card is there itself, and answers from
         any port.
+    here : str, optional
+        Own address, if it is not that from which ``to`` is reached.
     check : bool
         Whether both sides look at the CRC of packets.
     counts : collections.Counter
@@ -79,12 +81,13 @@ class PacketSocket:
         If there is no way to that address.
     """
 
-    def __init__(self, to, queue_pair, *, card=None, check, counts):
-        self.to, self.queue_pair, self.check, self.counts = to, queue_pair, check, counts
-        self.direct, self.card = card is None, card or to
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.connect(to)
-            here = probe.getsockname()[0]
+    def __init__(self, to, queue_pair, *, card=None, here=None, check, counts):
+        self.queue_pair, self.check, self.counts = queue_pair, check, counts
+        self.aim(to, card)
+        if here is None:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+                probe.connect(to)
+                here = probe.getsockname()[0]
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
             # Not connected, and never fragmented: then Linux sends identification 0, which the CRC
@@ -99,6 +102,10 @@ class PacketSocket:
             self._socket.close()
             raise
         self.here = self._socket.getsockname()
+
+    def aim(self, to, card=None):
+        """Say where datagrams go, as the parameters of that name do."""
+        self.to, self.direct, self.card = to, card is None, card or to
 
     def fileno(self):
         return self._socket.fileno()

@@ -468,10 +468,11 @@ class RemoteCard(QueuePairs, BusCard):
             self._bus.reset()   # a batch may be under way still
             self._forget()      # also what a try before this one may have loaded
             for index, queue in self._queues.items():
+                queue.first = None  # its peer has gone on
                 self._open(index, queue)
             self._lapsed = False
 
-    def listen(self, work, *, reply="sender", queue_pair=0, check=True):
+    def listen(self, work, *, reply="sender", queue_pair=0, check=True, peer=None, first=None):
         """Open a queue pair for requests, as :meth:`headrace.nic.Nic.listen` does.
 
         It stays open when the driver has gone, until another one opens it for something else.
@@ -480,7 +481,7 @@ class RemoteCard(QueuePairs, BusCard):
         if reply is None:
             raise ValueError('Reply must be "sender" or a Station on a board without a host, not '
                              'None')
-        queue = QueuePair(work, reply, queue_pair, check)
+        queue = QueuePair(work, reply, queue_pair, check, peer, first)
         with self._lock:
             self._check_open()
             base = self._bus.read_argument("queue_base")
@@ -490,18 +491,17 @@ class RemoteCard(QueuePairs, BusCard):
             if index is None:
                 raise CardError(f"All {self.config.queues} queue pairs of the card are open: close "
                                 f"one")
+            self._number(queue, index, base)
             self._open(index, queue)
             self._queues[index] = queue
-            return base + index
+            return queue.number
 
     def unlisten(self, queue_pair):
         """Close a queue pair. What is under way is still answered; what has not begun after a
         quarter of a second may be done by the recipe of another."""
         with self._lock:
             self._check_open()
-            index = queue_pair - self._bus.read_argument("queue_base")
-            if index not in self._queues:
-                raise ValueError(f"Queue pair must be open, not {queue_pair!r}")
+            index = self._index(queue_pair)
             # What is under way still leaves: from a host, which is not there, no slot comes back.
             self._direct(index, self._queues[index])
             time.sleep(CLOSING)

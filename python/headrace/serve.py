@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import math
 import os
+import secrets
 import selectors
 import signal
 import socket
@@ -14,7 +15,7 @@ import time
 import numpy as np
 
 from headrace import wire
-from headrace.control import Answer, ControlError, Lines, Setup, line
+from headrace.control import ANY, Answer, ControlError, Lines, Setup, line
 from headrace.errors import HeadraceError
 from headrace.hw.wire.headers import MAX_FRAME, ROCE_PORT
 from headrace.links import UdpLink, station_mac
@@ -77,6 +78,8 @@ class Server:
     output : path, optional
         Folder for results in host memory, ``<queue pair>-<request>.npy``. A name that is taken
         gets a number: no file is overwritten. A result that cannot be saved is logged.
+    allow_forward : bool
+        Clients may have results sent to others than themselves.
     rate : float
         Bytes a second that are sent at most, so that the clients' buffers hold them.
     log
@@ -94,11 +97,13 @@ class Server:
         If the rate is no finite number above 0.
     """
 
-    def __init__(self, nic, link, listener, *, output=None, rate=RATE, log=print):
+    def __init__(self, nic, link, listener, *, output=None, allow_forward=False, rate=RATE,
+                 log=print):
         if not 0 < rate < math.inf:
             raise ValueError(f"Rate must be a finite number above 0, not {rate!r}")
         self.nic, self.link, self.listener = nic, link, listener
         self.output, self.rate, self.log = output, rate, log
+        self.allow_forward = allow_forward
         self.counts = collections.Counter()
         self._connections = set()
         self._owners = {}
@@ -268,11 +273,9 @@ class Server:
             self._say(connection, line({"error": text}))
 
     def _open(self, connection, setup):
-        reply = setup.reply
-        if isinstance(reply, wire.Station) and reply.mac is None:
-            reply = wire.Station(self.link.mac or station_mac(reply.ip), reply.ip, reply.port)
+        reply, peer, first = self._ends(setup, connection.address[0])
         queue_pair = self.nic.listen(setup.work, reply=reply, queue_pair=setup.queue_pair,
-                                     check=setup.check)
+                                     check=setup.check, peer=peer, first=first)
         connection.queue_pair, connection.replies = queue_pair, reply == "sender"
         self._owners[queue_pair] = connection
         to = ("the sender" if reply == "sender" else "host memory" if reply is None
@@ -282,7 +285,26 @@ class Server:
         self._say(connection, Answer(
             queue_pair, self.nic.mac, self.nic.ip, ROCE_PORT, self.link.through,
             self.nic.segment, self.nic.most_message, self.nic.most_result,
-            self.link.window).encode())
+            self.link.window, first).encode())
+
+    def _ends(self, setup, ip):
+        """Where results of a client at an address go, whose the queue pair is, and the number of
+        its first packet."""
+        reply, peer, first = setup.reply, None, None
+        if isinstance(reply, wire.Station):
+            own = (reply.ip == ip and reply.port in (setup.port, ROCE_PORT)
+                   and reply.mac in (None, self.link.mac_of(ip)))
+            if not (own or self.allow_forward):
+                raise ControlError(
+                    f"Reply must be sender or host, not {reply.ip}:{reply.port}: this server sends "
+                    "results to nobody else (start it with --allow-forward)")
+            if reply.mac is None:
+                reply = wire.Station(self.link.mac or station_mac(reply.ip), reply.ip, reply.port)
+        if setup.port is not None:
+            peer = wire.Owner(ip, self.link.mac_of(ip),
+                              None if setup.port == ANY else setup.port)
+            first = secrets.randbelow(1 << 24)
+        return reply, peer, first
 
     def _say(self, connection, data):
         """Send bytes, now or later; close what is broken."""

@@ -44,7 +44,7 @@ class SimNic(QueuePairs, SimCard, Nic):
         Of :class:`headrace.sim.SimCard`.
     """
 
-    #: Number of the first queue pair.
+    #: Number of the first queue pair without its nonce.
     BASE = 0x100
 
     def __init__(self, name="nic", fallback="cpu", *, mac="02:00:00:00:12:34", ip="10.77.0.2",
@@ -109,20 +109,22 @@ class SimNic(QueuePairs, SimCard, Nic):
             self._queues = {index: queue for index, queue in self._queues.items()
                             if not queue.closed}
             for index, queue in self._queues.items():
+                queue.first = None  # its peer has gone on
                 self._open(index, queue)
             self._lapsed = False
 
     # Queue pairs
 
-    def listen(self, work, *, reply="sender", queue_pair=0, check=True):
+    def listen(self, work, *, reply="sender", queue_pair=0, check=True, peer=None, first=None):
         with self._lock:
             self._check_open()
             self._restore()
             index = self._free_queue()
-            queue = QueuePair(work, reply, queue_pair, check)
+            queue = QueuePair(work, reply, queue_pair, check, peer, first)
+            self._number(queue, index, self.BASE)
             self._open(index, queue)
             self._queues[index] = queue
-            return self.BASE + index
+            return queue.number
 
     def _free_queue(self):
         if len(self._queues) == self.config.queues:
@@ -137,11 +139,8 @@ class SimNic(QueuePairs, SimCard, Nic):
     def unlisten(self, queue_pair):
         with self._lock:
             self._check_open()
-            index = queue_pair - self.BASE
-            queue = self._queues.get(index)
-            if queue is None or queue.closed:
-                raise ValueError(f"Queue pair must be open, not {queue_pair!r}")
-            queue.closed = True
+            index = self._index(queue_pair)
+            self._queues[index].closed = True
             if self._lapsed:  # the card does not know it any more
                 return
             self._commit(index)
@@ -226,7 +225,7 @@ class SimNic(QueuePairs, SimCard, Nic):
         if done["bytes"]:
             self._rtl.memory.read_into(address + BUS, raw)
         return Received(
-            self.BASE + done["queue"], done["request"], Status(done["status"]),
+            queue.number, done["request"], Status(done["status"]),
             Detail(done["detail"]), done["cycles"],
             array_of(queue.work, done, raw),
             wire.Station.of(done["mac"], done["ip"], done["port"]))

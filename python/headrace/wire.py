@@ -24,7 +24,7 @@ from .errors import HeadraceError
 
 
 __all__ = [
-    "PacketError", "Station", "Packet", "Message", "icrc", "segments", "to_frame", "from_frame",
+    "PacketError", "Station", "Owner", "Packet", "Message", "icrc", "segments", "to_frame", "from_frame",
     "to_datagram", "from_datagram", "encapsulate", "seal", "sealed", "Sender", "Reassembler",
     "request", "response", "from_response",
 ]
@@ -103,6 +103,42 @@ class Station:
         """A station from numbers."""
         return cls(mac.to_bytes(6, "big").hex(":"),
                    ".".join(str(byte) for byte in ip.to_bytes(4, "big")), port)
+
+
+@dataclasses.dataclass(frozen=True)
+class Owner:
+    """Whose a queue pair is: what the source of its packets must be.
+
+    Parameters
+    ----------
+    ip : str
+    mac : str or None
+        None: any.
+    port : int or None
+        UDP port; None: any, as RDMA NICs choose theirs freely.
+
+    Raises
+    ------
+    ValueError
+        If an address is none, or the port is out of range.
+    """
+
+    ip: str
+    mac: str | None = None
+    port: int | None = None
+
+    def __post_init__(self):
+        self.station  # noqa: B018: which checks them
+
+    @property
+    def station(self):
+        """A station that it is, at any port port 4791, at any MAC address with none."""
+        return Station(self.mac, self.ip, ROCE_PORT if self.port is None else self.port)
+
+    def takes(self, station):
+        """Whether a packet from a station is its own."""
+        return all(wanted is None or wanted == found for wanted, found in (
+            (self.ip, station.ip), (self.mac, station.mac), (self.port, station.port)))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The card on the network: frames of clients go in, what comes out is Pillow's, or says why not."""
 
+import dataclasses
 import io
 import os
 import random
@@ -24,7 +25,7 @@ from headrace.hw.card.jobs import COMPLETION, JOB, TEXT_RECIPE, Kernel, Kind, Te
 from headrace.hw.card.registers import Mode
 from headrace.hw.status import Detail, Status
 from headrace.hw.text.tables import EntryBits, TableImage, hashing_config, hashing_entries
-from headrace.hw.wire.headers import ROCE_PORT
+from headrace.hw.wire.headers import ROCE_PORT, Opcode
 from headrace.hw.wire.outcome import Outcome
 from headrace.sim_text import records
 from resized import resized
@@ -82,8 +83,14 @@ class Network(Host):
         address, bits = {**registers.ARGUMENTS, **registers.NETWORK}[name]
         await self.control.write(address, value.to_bytes(bits // 8, "little"))
 
-    async def queue(self, number, *, what=registers.SET, queue_pair=None, **options):
+    async def queue(self, number, *, what=registers.SET, queue_pair=None, owner=None, first=0,
+                    nonce=0, **options):
         await self.write("queue", number)
+        station = owner or CARD
+        for name, value in zip(("mac", "ip", "port"), (*station.numbers, station.port)):
+            await self.write(f"queue_owner_{name}", value)
+        await self.write("queue_first", first)
+        await self.write("queue_nonce", nonce)
         await self.write("queue_options", registers.queue_options(
             **{"open": 1, "check": 1, "kind": Kind.IMAGE, **options}))
         await self.write("queue_pair", 0x700 + number if queue_pair is None else queue_pair)
@@ -402,6 +409,63 @@ async def refused(net):
         (_, completion, result), = await net.response()
         assert (completion["request"], completion["status"]) == (number, Status.OK)
         assert result == want
+
+
+@cocotb.test()
+async def owners(dut):
+    """A queue pair is its owner's: others get no answer and spoil none, until it is another's."""
+    await within(dut, owned)
+
+
+async def owned(net):
+    await net.begin()
+    queues = await net.control.read_dword(registers.CAPABILITIES["queues"])
+    client = CLIENTS[PORT]
+    strangers = [dataclasses.replace(client, **{name: getattr(CLIENTS[REPLY], name)})
+                 for name in ("mac", "ip", "port")]
+    compared = dict(match_mac=1, match_ip=1, match_port=1, window=1, numbered=1)
+    packets = await net.outcome(Outcome.PACKET)
+    for nonce, first, options in ((0xABCD, 0xFFFFFE, compared), (7, 5, dict(bind=1, window=1))):
+        await net.queue(PORT, **OPTIONS[PORT], owner=client, first=first, nonce=nonce, **options)
+        number = registers.queue_number(QUEUE_BASE, queues, PORT, nonce)
+        sender = net.senders[PORT] = wire.Sender(number, client, CARD, segment=128, psn=first)
+        foreign = await net.outcome(Outcome.STRANGER)
+        sent = 0
+        for n in range(4):
+            file, want = net.image(1)
+            for frame in sender.frames(file, n):
+                if n or "bind" not in options:
+                    for stranger in strangers:
+                        psn = wire.from_frame(frame).psn
+                        for opcode in Opcode:
+                            await net.send(wire.to_frame(wire.Packet(
+                                opcode, number, psn, bytes(64), 3 if opcode.immediate else None,
+                                stranger, CARD)))
+                            sent += 1
+                await net.send(frame)
+                packets += 1
+            (queue, completion, result), = await net.response()
+            assert (queue, completion["request"], result) == (PORT, n, want)
+        assert await net.outcome(Outcome.STRANGER) == foreign + sent
+        assert await net.outcome(Outcome.PACKET) == packets
+        # Far numbers, and the same number without its nonce.
+        for outcome, pair, psn in (
+                (Outcome.FAR, number, sender.psn + (1 << 22)),
+                (Outcome.QUEUE, QUEUE_BASE + PORT, sender.psn)):
+            before = await net.outcome(outcome)
+            await net.send(wire.to_frame(wire.Packet(
+                Opcode.SEND_ONLY, pair, psn, b"", None, client, CARD)))
+            while await net.outcome(outcome) == before:
+                pass
+        # Another owner comes while a message is open.
+        await net.send(sender.frames(bytes(300), 5)[0])
+        packets += 1
+        while await net.outcome(Outcome.PACKET) != packets:
+            pass
+    await net.queue(PORT, **OPTIONS[PORT], bind=1)
+    lost = await net.response(2)
+    assert [completion["status"] for _, completion, _ in lost] == [Status.LOST] * 2
+    assert not net.others
 
 
 @cocotb.test()

@@ -239,7 +239,9 @@ async def data(dut):
     rng = np.random.default_rng(8)
     card = await bridge(BoardCard)(link)
     number = await bridge(card.listen)(Recipe(layout="HWC"), queue_pair=DATA)
-    assert number == QUEUE_PAIR + 1
+    queues = card.config.queues
+    assert registers.queue_number(QUEUE_PAIR, queues, 1, 0) == QUEUE_PAIR + 1
+    assert (number - QUEUE_PAIR) % (1 << (queues - 1).bit_length()) == 1
     sender, assembler = wire.Sender(number, HERE, BOARD, segment=1024), wire.Reassembler()
 
     async def response():
@@ -281,11 +283,17 @@ async def data(dut):
             await ClockCycles(dut.ap_clk, 10)
         completion, _ = wire.from_response(assembler.feed(link.packets[QUEUE_PAIR].pop()))
         assert (completion["status"], completion["detail"]) == (Status.BAD_JOB, detail)
-    # Closed, it takes nothing, and is there for something else.
+    # What a stranger sends to it is not answered.
+    stranger = wire.Sender(number, dataclasses.replace(HERE, port=HERE.port + 1), BOARD)
+    for frame in stranger.frames(file, 13):
+        await link.rx.send(AxiStreamFrame(frame))
+    # Closed, it takes nothing, and is there for something else, by another number.
     await bridge(card.unlisten)(number)
-    assert await bridge(card.listen)(Recipe(resize=(9, 13), layout="HWC"),
-                                     queue_pair=DATA) == number
-    assembler = wire.Reassembler()
+    again = await bridge(card.listen)(Recipe(resize=(9, 13), layout="HWC"), queue_pair=DATA)
+    assert again != number
+    for frame in sender.frames(file, 14):
+        await link.rx.send(AxiStreamFrame(frame))
+    sender.queue_pair, assembler = again, wire.Reassembler()
     for frame in sender.frames(file, 12):
         await link.rx.send(AxiStreamFrame(frame))
     small = resized(Image.fromarray(wanted), (13, 9), Image.Resampling.BILINEAR)

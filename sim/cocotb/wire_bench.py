@@ -119,14 +119,18 @@ def frames_of(layout, payloads):
 async def reset(dut):
     cocotb.start_soon(Clock(dut.clk, 10, "ns").start())
     for name in ("i__valid", "i_message__valid", "i_data__valid", "o__ready", "o_segment__ready",
-                 "s_axis_rx_tvalid", "m_axis_tx_tready", "lossy", "open", "restart"):
+                 "s_axis_rx_tvalid", "m_axis_tx_tready", "lossy", "open", "restart", "set"):
         getattr(dut, name).value = 0
     dut.rst.value = 1
     for _ in range(3):
         await RisingEdge(dut.clk)
     dut.rst.value = 0
-    for _ in range(40):  # counters are cleared
+    dut.owner.value = dut.nonce.value = 0
+    dut.set.value = 1
+    for cycle in range(40):  # counters are cleared, and all queue pairs anyone's
+        dut.set_queue.value = cycle % (1 << len(dut.set_queue))
         await RisingEdge(dut.clk)
+    dut.set.value = 0
 
 
 class Bench:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the receiver must do with frames, from scapy and the rules in ``docs/packets.md``."""
 
+import dataclasses
 import struct
 
 from scapy.contrib.roce import BTH
@@ -14,7 +15,7 @@ from headrace.hw.wire.outcome import Outcome
 from wire_bench import IP, MAC, PEER_IP, PEER_MAC, ip_text, mac_text
 
 
-__all__ = ["OPCODES", "roce", "icrc_is_right", "Receiver"]
+__all__ = ["OPCODES", "roce", "icrc_is_right", "Owner", "Receiver"]
 
 
 OPCODES = {"first": 0x20, "middle": 0x21, "last": 0x22, "last_imm": 0x23, "only": 0x24,
@@ -23,16 +24,17 @@ BEGINS = {0x20, 0x24, 0x25}
 ENDS = {0x22, 0x23, 0x24, 0x25}
 
 
-def roce(opcode, queue_pair, psn, payload=b"", *, immediate=None, source_port=0xC000, ttl=64,
-         identification=1, checksum=None, pad=None, **bth):
+def roce(opcode, queue_pair, psn, payload=b"", *, immediate=None, source_port=0xC000,
+         source_mac=PEER_MAC, source_ip=PEER_IP, ttl=64, identification=1, checksum=None,
+         pad=None, **bth):
     """A frame, its CRC included, as scapy builds it."""
     if pad is None:
         pad = -len(payload) % 4
     body = payload + bytes(pad)
     if immediate is not None:
         body = struct.pack("!I", immediate) + body
-    packet = (Ether(dst=mac_text(MAC), src=mac_text(PEER_MAC))
-              / IPv4(dst=ip_text(IP), src=ip_text(PEER_IP), ttl=ttl, id=identification)
+    packet = (Ether(dst=mac_text(MAC), src=mac_text(source_mac))
+              / IPv4(dst=ip_text(IP), src=ip_text(source_ip), ttl=ttl, id=identification)
               / UDP(sport=source_port, dport=4791, chksum=checksum or 0)
               / BTH(opcode=opcode, dqpn=queue_pair, psn=psn, padcount=pad, **bth)
               / Raw(body))
@@ -49,6 +51,24 @@ def icrc_is_right(frame):
     return struct.pack("!I", got) == built[-4:]
 
 
+@dataclasses.dataclass
+class Owner:
+    """Whose a queue pair is: numbers of the source that must be met, None for those that need not;
+    or whoever sends the first message (``bind``)."""
+
+    mac: int | None = None
+    ip: int | None = None
+    port: int | None = None
+    bind: bool = False
+    window: bool = False
+    first: int | None = None
+    nonce: int = 0
+
+    def meets(self, source):
+        return all(wanted in (None, found) for wanted, found in
+                   zip((self.mac, self.ip, self.port), source))
+
+
 class Receiver:
     """The receiver in software: frames in; segments, answers and counters out."""
 
@@ -57,6 +77,7 @@ class Receiver:
         self.closed, self.unchecked, self.longest = set(closed), set(unchecked), longest
         self.counters = dict.fromkeys(Outcome, 0)
         self.pending, self.expected = {}, {}
+        self.owners, self.bound = {}, {}
         self.events = []      # ("packet", queue, fields, payload) or ("lost", queue)
         self.arp, self.echo = [], []
 
@@ -126,14 +147,29 @@ class Receiver:
         if end < start or opcode not in ENDS and (
                 flags >> 4 & 3 or end == start or (end - start) % 64):
             return Outcome.LENGTH
-        queue = int.from_bytes(frame[47:50], "big") - self.base
-        if not 0 <= queue < self.queues or queue in self.closed:
+        number = (int.from_bytes(frame[47:50], "big") - self.base) % 2 ** 24
+        nonce, queue = divmod(number, 1 << (self.queues - 1).bit_length())
+        owner = self.owners.get(queue, Owner())
+        if queue >= self.queues or queue in self.closed or nonce != owner.nonce:
             return Outcome.QUEUE
         if queue not in self.unchecked and not icrc_is_right(frame):
             return Outcome.ICRC
+        source = tuple(int.from_bytes(frame[at:end], "big")
+                       for at, end in ((6, 12), (26, 30), (34, 36)))
+        if owner.bind:
+            if queue not in self.bound and opcode not in BEGINS:
+                return Outcome.SEQUENCE
+            if self.bound.setdefault(queue, source) != source:
+                return Outcome.STRANGER
+        elif not owner.meets(source):
+            return Outcome.STRANGER
         psn = int.from_bytes(frame[51:54], "big")
-        meets = self.expected.get(queue) == psn
-        if queue in self.expected and not meets:
+        expected = self.expected.get(queue, None if owner.bind else owner.first)
+        if owner.window and expected is not None \
+                and (psn // 2 ** 20 - expected // 2 ** 20) % 16 not in (0, 1, 15):
+            return Outcome.FAR
+        meets = expected == psn
+        if expected is not None and not meets:
             self.counters[Outcome.GAP] += 1
         self.expected[queue] = (psn + 1) % 2 ** 24
         good = opcode in BEGINS or self.pending.get(queue, False) and meets
@@ -146,6 +182,14 @@ class Receiver:
         self.events.append(("packet", queue, opcode, immediate, frame[6:12], frame[26:30],
                             frame[34:36], frame[start:end]))
         return Outcome.PACKET
+
+    def close(self, queue):
+        """The queue is closed: nothing is left of what was."""
+        self.closed.add(queue)
+        self.expected.pop(queue, None)
+        self.bound.pop(queue, None)
+        if self.pending.get(queue):
+            self.lose(queue)
 
     def lose(self, queue):
         """The queue's open message is lost."""

@@ -289,7 +289,8 @@ def test_other_ends():
     recipe = Recipe(**TINY)
     files = [picture(n) for n in range(4)]
     expected = [hr.open("cpu").image(**TINY, layout="HWC")(data) for data in files]
-    with serving(SoftNic(loss=0.02)) as there, joined(there, timeout=0.3, retries=20) as card, \
+    with serving(SoftNic(loss=0.02), allow_forward=True) as there, \
+            joined(there, timeout=0.3, retries=20) as card, \
             socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as elsewhere:
         kept = card.keep(recipe, [*files, b"no image"])
         assert [(entry["status"], entry.get("shape")) for entry in kept] == [
@@ -310,7 +311,7 @@ def test_other_ends():
 def test_those_who_leave_are_seen_to():
     """Requests are done although the client closed before the card came to them."""
     files = [picture(n) for n in range(8)]
-    with serving(SoftNic(each=1)) as there, \
+    with serving(SoftNic(each=1), allow_forward=True) as there, \
             socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as elsewhere:
         elsewhere.bind(("127.0.0.1", 0))
         with joined(there, timeout=2) as card:
@@ -387,7 +388,7 @@ def many_files():
 
 
 def test_many_open_files(monkeypatch):
-    with many_files(), serving() as there, joined(there, timeout=5) as card, \
+    with many_files(), serving(allow_forward=True) as there, joined(there, timeout=5) as card, \
             socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as elsewhere:
         assert elsewhere.fileno() > 1024
         np.testing.assert_array_equal(card.image(**TINY)([picture(0)])[0],

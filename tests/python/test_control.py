@@ -48,9 +48,12 @@ def test_attachments_come_through_in_pieces():
 
 
 def test_answers():
-    answer = Answer(256, "02:00:00:00:00:01", "10.0.0.2", 4791, "udp", 1024, 10, 20, 30)
-    (fields, _), = Lines().feed(answer.encode())
-    assert Answer.decode(fields | {"later": "more"}) == answer
+    for first in None, 77:
+        answer = Answer(256, "02:00:00:00:00:01", "10.0.0.2", 4791, "udp", 1024, 10, 20, 30, first)
+        (fields, _), = Lines().feed(answer.encode())
+        assert Answer.decode(fields | {"later": "more"}) == answer
+    del fields["first"]     # as servers had it before
+    assert Answer.decode(fields).first is None
     with pytest.raises(ControlError, match="^The server refuses: no$"):
         Answer.decode({"error": "no"})
 
@@ -73,7 +76,7 @@ def test_documented_lines():
             else:
                 assert line(fields) == Answer.decode(fields).encode()
                 seen["answers"] += 1
-    assert seen == {"setups": 4, "answers": 1, "errors": 1, "results": 2}
+    assert seen == {"setups": 5, "answers": 1, "errors": 1, "results": 2}
     for fields in dataclasses.fields(Answer):
         assert f"`{fields.name}`" in text
 
@@ -87,6 +90,9 @@ def test_documented_lines():
     ({**IMAGE, "queue_pair": 1 << 24}, "Queue_pair must be an int within range"),
     ({**IMAGE, "queue_pair": True}, "Queue_pair must be an int within range"),
     ({**IMAGE, "check": 1}, "Check must be true or false, not 1"),
+    ({**IMAGE, "port": 0}, 'Port must be from 1 on, or "any", not 0'),
+    ({**IMAGE, "port": 65536}, r"Port must be an int within range\(65536\), not 65536"),
+    ({**IMAGE, "port": "all"}, "Port must be an int within range"),
     ({**IMAGE, "reply": "nobody"}, "Reply must be sender, host or an object with ip"),
     ({**IMAGE, "reply": {"port": 1}}, "Field must be given: ip"),
     ({**IMAGE, "reply": {"ip": "10.0.0.256"}}, "Ip must be an IPv4 address, not '10.0.0.256'"),

@@ -252,21 +252,32 @@ def test_queue_pairs():
     recipes = [hr.Recipe(**RECIPE), hr.Recipe(crop=8), hr.Recipe(resize=9)]
     with SoftBoard(recipes, loss=0.05, duplication=0.05) as board, \
             hr.open(board.name, retries=20, **QUICK) as card:
+        bound = dict(reply_port=1, bind=1, window=1)
+        named = dict(reply_port=1, match_ip=1, match_port=1, window=1, numbered=1)
+        addressed = dict(match_ip=1, match_mac=1)
         options = [registers.queue_options(
-            open=1, check=check, reply_port=1, mode=mode, kind=Kind.IMAGE, recipe=recipe)
-            for check, mode, recipe in ((1, Mode.REPLY, 0), (0, Mode.FORWARD, 1),
-                                        (1, Mode.REPLY, 0))]
+            open=1, check=check, mode=mode, kind=Kind.IMAGE, recipe=recipe, **owner)
+            for check, mode, recipe, owner in (
+                (1, Mode.REPLY, 0, bound), (0, Mode.FORWARD, 1, named),
+                (1, Mode.REPLY, 0, addressed))]
         station = wire.Station("02:00:00:00:00:07", "10.0.0.7", 99)
-        assert card.listen(recipes[0]) == 0x101
-        assert card.listen(recipes[1], reply=station, queue_pair=5, check=False) == 0x102
-        for name, value in dict(queue_pair=5, queue_port=99, queue_mac=0x020000000007,
-                                queue_ip=0x0A000007).items():
+        numbers = [card.listen(recipes[0]), card.listen(
+            recipes[1], reply=station, queue_pair=5, check=False, first=77,
+            peer=wire.Owner("10.0.0.9", port=555))]
+        for name, value in dict(
+                queue_pair=5, queue_port=99, queue_mac=0x020000000007, queue_ip=0x0A000007,
+                queue_nonce=(numbers[1] - 0x100) % (1 << 24) >> 2, queue_first=77,
+                queue_owner_port=555, queue_owner_mac=0, queue_owner_ip=0x0A000009).items():
             assert board.values[registers.NETWORK[name][0]] == value & 0xFFFFFFFF
-        assert card.listen(recipes[0]) == 0x103
+        numbers.append(card.listen(recipes[0], peer=wire.Owner("10.0.0.9", station.mac)))
+        assert board.values[registers.NETWORK["queue_owner_mac"][0]] == 7
+        # By chance, but for the low bits, which are the index.
+        assert [number % 4 for number in numbers] == [1, 2, 3]
+        assert len({number >> 2 for number in numbers}) == 3
         assert queue_pairs(board) == dict(enumerate(options, 1))
         with pytest.raises(hr.CardError, match="^All 4 queue pairs of the card are open: close on"):
             card.listen(recipes[0])
-        for number in 0x100, 0x104:
+        for number in 0x100, (numbers[0] + 4) % (1 << 24):
             with pytest.raises(ValueError, match="^Queue pair must be open, not"):
                 card.unlisten(number)
         with pytest.raises(ValueError, match='^Reply must be "sender" or a Station on a board'):
@@ -274,22 +285,22 @@ def test_queue_pairs():
         with pytest.raises(ValueError, match='^Reply must be "sender", a Station or None, not 1$'):
             card.listen(recipes[0], reply=1)
         # What is under way still goes where it was to: a slot that awaits a host is lost.
-        closed = [registers.queue_options(reply_port=1, mode=mode)
-                  for mode in (Mode.REPLY, Mode.FORWARD)]
-        card.unlisten(0x102)
+        closed = [registers.queue_options(mode=mode, **owner) for mode, owner in (
+            (Mode.REPLY, bound), (Mode.FORWARD, named), (Mode.REPLY, addressed))]
+        card.unlisten(numbers[1])
         assert board.values[registers.NETWORK["queue_port"][0]] == 99
-        card.unlisten(0x101)
+        card.unlisten(numbers[0])
         assert queue_pairs(board) == {1: closed[0], 2: closed[1], 3: options[2]}
         # A recipe is in use as long as a queue pair needs it.
-        assert card.listen(recipes[2]) == 0x101
+        assert card.listen(recipes[2]) not in numbers
         with pytest.raises(hr.CardError, match="^All 2 recipes of the card are in use by queue"):
             card.listen(recipes[1])
         # After a batch that went wrong the card is told everything again.
         board.written.clear()
         with card._lock:
             card._reset()
-        card.unlisten(0x103)
-        assert queue_pairs(board).keys() == {1, 3} and queue_pairs(board)[3] == closed[0]
+        card.unlisten(numbers[2])
+        assert queue_pairs(board).keys() == {1, 3} and queue_pairs(board)[3] == closed[2]
 
 
 def test_late_answers_are_ignored():

@@ -69,8 +69,9 @@ def test_results_in_host_memory(files, tmp_path):
     assert log[-1].startswith("counters: ") and "PACKET" in log[-1]
 
 
-def test_files_are_not_overwritten(tmp_path):
-    """Queue pairs are used again, and each client counts from 1."""
+def test_files_are_not_overwritten(tmp_path, monkeypatch):
+    """Should a queue pair's number come again, and each client counts from 1."""
+    monkeypatch.setattr("secrets.randbelow", lambda below: 0x100)
     recipe, names = Recipe(resize=8), []
     with serving(output=tmp_path) as (server, _):
         for shade in range(4):
@@ -88,6 +89,7 @@ def test_results_that_cannot_be_saved(tmp_path, monkeypatch):
     """The client is told of the result all the same, and the server goes on."""
     folder = tmp_path / "results"
     folder.mkdir()
+    monkeypatch.setattr("secrets.randbelow", lambda below: 0x100)
     with serving(output=folder) as (server, log), Client(*server.address, timeout=2) as card:
         folder.rmdir()
         entry, = card.keep(Recipe(resize=8), [jpeg(0)])
@@ -232,7 +234,7 @@ def test_send_texts(tmp_path, capsys):
 
 
 def test_send_away(files, tmp_path, capsys):
-    with serving(output=tmp_path) as (server, _):
+    with serving(output=tmp_path, allow_forward=True) as (server, _):
         assert send(server, *files, "--crop", "24", "--keep") == 1
         captured = capsys.readouterr()
         name, = re.findall(r"good.jpg: uint8 3x24x24 (\S+\.npy)", captured.out)

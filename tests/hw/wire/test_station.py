@@ -16,7 +16,7 @@ def test_station(width):
     from runner import simulate
     from wire_bench import Ports
 
-    modules = ["wire_receive", "wire_soup", "wire_transmit", "wire_loop"]
+    modules = ["wire_receive", "wire_owners", "wire_soup", "wire_transmit", "wire_loop"]
     simulate(Ports(width, 8, timeout=14), modules,
              name=f"wire_{width}", env={"HEADRACE_WIDTH": str(width)})
 
