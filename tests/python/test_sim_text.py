@@ -102,7 +102,7 @@ def test_tokenizer(sim, small):
     expected = small.encode_batch(texts)
     small.no_truncation()
     small.no_padding()
-    found = tok(texts, max_length=16)
+    found = tok(texts, max_length=16, truncation=True, padding=True)
     np.testing.assert_array_equal(found["input_ids"], [e.ids for e in expected])
     np.testing.assert_array_equal(found["attention_mask"], [e.attention_mask for e in expected])
     np.testing.assert_array_equal(found["token_type_ids"], [e.type_ids for e in expected])
