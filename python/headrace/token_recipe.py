@@ -309,17 +309,24 @@ class TokenRecipe:
             made = iter(self.reference.encode_batch(good, add_special_tokens=False))
         return [next(made) if entry is None else entry for entry in found]
 
-    def redo(self, texts):
-        """Tokens of texts, by the library.
+    def redo(self, text):
+        """Tokens of a text, by the library.
 
         Parameters
         ----------
-        texts : list of bytes-like
+        text : bytes-like
             UTF-8.
 
         Returns
         -------
-        list of ndarray of uint32, or UnicodeDecodeError
+        ndarray of uint32
+
+        Raises
+        ------
+        UnicodeDecodeError
+            If ``text`` is not UTF-8.
         """
-        return [entry if isinstance(entry, Exception) else np.array(entry.ids, np.uint32)
-                for entry in self.encodings(texts)]
+        encoding, = self.encodings([text])
+        if isinstance(encoding, Exception):
+            raise encoding
+        return np.array(encoding.ids, np.uint32)

@@ -204,10 +204,11 @@ class Tokenizer:
         sent = [n for n, row in enumerate(rows) if row is None]
         for n, row in zip(sent, self.card._tokenize(self.recipe, items) if items else []):
             rows[n] = row
-        missing = [n for n in sent if rows[n] is None]
-        for n, row in zip(missing, self.recipe.redo(
-                [item for n, item in zip(sent, items) if rows[n] is None]) if missing else []):
-            rows[n] = row
+        missing = {n: item for n, item in zip(sent, items) if rows[n] is None}
+        if missing:
+            for n, entry in zip(missing, self.recipe.encodings(missing.values())):
+                rows[n] = (entry if isinstance(entry, Exception)
+                           else np.array(entry.ids, np.uint32))
         return _settled(rows, where, errors)
 
     def _rows_and_offsets(self, texts, where):
