@@ -123,7 +123,7 @@ def test_texts_that_are_none(tokenizer):
             rows = each(texts)
             for n, row in enumerate(rows):
                 assert right(row) == 1 if n % 2 == 0 else (
-                    isinstance(row, ValueError) and f"item {n}" in str(row)), row
+                    isinstance(row, Exception) and f"item {n}" in str(row)), row
     with serving(SoftNic(answers=[Status.UNSUPPORTED])) as there, \
             joined(there, fallback="raise", timeout=2) as card:
         rows = card.tokenizer(tokenizer).each([None, "word", "word"])
