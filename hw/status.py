@@ -77,6 +77,8 @@ class Detail(enum.IntEnum):
     FEATURES = 82, "more different features than the card counts"
     COUNT = 83, "a feature that occurs more often than the card counts"
     REORDER = 84, "combining marks that may have to change places"
+    VOCABULARY = 85, "a tokenizer that is more than the card's tables hold"
+    OFFSETS = 86, "positions of tokens in the text, which the card does not give"
 
     # Jobs
     KIND = 96, "an unknown kind of job"

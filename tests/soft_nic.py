@@ -24,6 +24,7 @@ from headrace.nic import Nic, Received
 from headrace.recipe import Recipe
 from headrace.results import array_of
 from headrace.serve import Server
+from headrace.token_recipe import TokenRecipe
 
 
 __all__ = ["SoftNic", "serving"]
@@ -78,6 +79,8 @@ class SoftNic(Nic):
         card: that was in a packet that did not come.
     forgotten : int
         Requests that are not answered at all before the first one is.
+    config : CardConfig, optional
+        The tables of tokenizers that it has; by default they hold whatever comes.
 
     Attributes
     ----------
@@ -89,7 +92,8 @@ class SoftNic(Nic):
 
     def __init__(self, mac="02:00:00:00:12:34", ip="10.77.0.2", *, segment=1024, queues=16,
                  loss=0.0, duplication=0.0, exchange_rate=0.0, seed=1, each=4, deaf=False,
-                 answers=(), forgotten=0):
+                 answers=(), forgotten=0, config=None):
+        self.config = config
         self.mac, self.ip, self.segment = mac, ip, segment
         self.queues, self.each, self.deaf, self.answers = queues, each, deaf, list(answers)
         self.forgotten, self.deepest = forgotten, 0
@@ -103,6 +107,8 @@ class SoftNic(Nic):
     def listen(self, work, *, reply="sender", queue_pair=0, check=True, peer=None, first=None):
         if isinstance(work, HashingRecipe) and work.ngram_range[1] > 3:
             raise ValueError("Ngram_range must end at most at 3 on this card")
+        if isinstance(work, TokenRecipe) and self.config is not None:
+            work.fitted(self.config)
         if len(self.open) == self.queues:
             raise CardError(f"All {self.queues} queue pairs are in use: close another one")
         number = next(number for number in iter(lambda: secrets.randbelow(1 << 24), None)

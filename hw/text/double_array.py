@@ -19,6 +19,8 @@ class DoubleArray:
         Token of each string, a tuple of symbols.
     size : int
         Slots of the table.
+    what : str
+        The strings, for messages.
 
     Members
     -------
@@ -33,8 +35,9 @@ class DoubleArray:
         If the tries do not fit.
     """
 
-    def __init__(self, tries, size):
+    def __init__(self, tries, size, what="Tries"):
         self.size = size
+        self.what = what
         self.nodes = {name: np.zeros(size, np.int64)
                       for name in ("check", "base", "final", "token")}
         children = []  # of each node: {symbol: node}
@@ -57,6 +60,8 @@ class DoubleArray:
                     at = children[at][symbol]
                 if at != root:
                     tokens[at] = token
+        if len(children) - len(tries) >= size:  # slot 0 is never used
+            raise self._full(children)
         bases = self._place(children, roots)
         parents = [n for n in range(len(children)) if children[n]]
         for parent in parents:
@@ -67,6 +72,11 @@ class DoubleArray:
                 self.nodes["final"][slot] = tokens[child] >= 0
                 self.nodes["token"][slot] = max(tokens[child], 0)
         self.roots = [bases[root] for root in roots]
+
+    def _full(self, children):
+        gaps = " and the gaps between them" if len(children) < self.size else ""
+        return ValueError(f"{self.what} must have room in {self.size} nodes of a trie, "
+                          f"not {len(children)}{gaps}")
 
     def _place(self, children, roots):
         """Base of each node; 0 for nodes without children. Roots, then large families go first."""
@@ -84,8 +94,7 @@ class DoubleArray:
             symbols = np.array(sorted(children[n]))
             base = self._fit(symbols, used, taken, free, first)
             if base < 0:
-                raise ValueError(f"Tries must have room in {self.size} nodes, "
-                                 f"not {len(children)}")
+                raise self._full(children)
             bases[n] = base
             used[base + symbols] = True
             taken[base] = True
@@ -98,8 +107,7 @@ class DoubleArray:
             while free and (free[-1] <= symbol or taken[free[-1] - symbol]):
                 refused.append(free.pop())
             if not free:
-                raise ValueError(f"Tries must have room in {self.size} nodes, "
-                                 f"not {len(children)}")
+                raise self._full(children)
             bases[n] = free.pop() - symbol
             taken[bases[n]] = True
             free += reversed(refused)

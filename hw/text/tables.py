@@ -75,7 +75,8 @@ class TableImage:
         rows = rows.reshape(-1, PAGE)
         different, page = np.unique(rows, axis=0, return_inverse=True)
         if len(different) > pages:
-            raise ValueError(f"Pages must be at most {pages}, not {len(different)}")
+            raise ValueError(f"Table of characters must have at most {pages} different pages of "
+                             f"{PAGE}, not {len(different)}")
         image = np.zeros(PAGES_AT + different.size, np.uint32)
         image[:ROOT_WORDS] = page.reshape(-1)
         image[ASCII_AT:ASCII_AT + 128] = planes[0, :128]

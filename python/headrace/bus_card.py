@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from headrace.card import Card, Report
-from headrace.errors import CardError
+from headrace.errors import CardError, VocabularyError
 from headrace.hashing import Refused
 from headrace.header import image_size
 from headrace.held import Held
@@ -200,6 +200,13 @@ class BusCard(Card):
         results, reports = self._do_texts(TextWork.hash, recipe, items)
         return [Refused(report.status, report.detail) if result is None else result
                 for result, report in zip(results, reports)]
+
+    def _unfit(self, recipe):
+        try:
+            recipe.fitted(self.config)
+        except VocabularyError as error:
+            return str(error)
+        return None
 
     def _tokenize(self, recipe, items):
         results, reports = self._do_texts(TextWork.tokenize, recipe, items)

@@ -10,7 +10,7 @@ import threading
 
 import numpy as np
 
-from headrace.errors import CardError
+from headrace.errors import CardError, ItemError
 from headrace.hashing import vectorizer
 from headrace.hw.status import Detail, Status
 from headrace.processes import ProcessLock, watch
@@ -133,6 +133,19 @@ class Card(abc.ABC):
         """
         return [None] * len(items)
 
+    def _unfit(self, recipe):
+        """Why the card cannot take a :class:`headrace.token_recipe.TokenRecipe`, a string; or
+        None."""
+        return None
+
+    def _done_by_cpu(self, count, detail):
+        """Note that the CPU does so many items, for that reason."""
+        if self._closed:
+            raise CardError(f"Card must be open, not closed: {self!r}")
+        if self.fallback == "raise":
+            raise ItemError(Status.UNSUPPORTED, detail)
+        self._note([Report(Status.UNSUPPORTED, detail, fallback=True)] * count)
+
     def _close(self):  # noqa: B027
         """Release what the card holds; called once."""
 
@@ -236,13 +249,19 @@ class Card(abc.ABC):
         """
         return vectorizer(self, **options)
 
-    def tokenizer(self, tokenizer):
+    def tokenizer(self, tokenizer, *, pad_token=None):
         """A Hugging Face tokenizer on this card; its tokens are equal.
+
+        Whether it fits the card's tables is found now, which takes seconds. If it does not, the
+        CPU does its texts, or with ``fallback="raise"`` this raises.
 
         Parameters
         ----------
-        tokenizer : path or tokenizers.Tokenizer
-            A ``tokenizer.json`` of a WordPiece model with BERT's pipeline.
+        tokenizer : path, PreTrainedTokenizerFast or tokenizers.Tokenizer
+            A WordPiece model with BERT's pipeline; a path is that of a ``tokenizer.json``, or of a
+            folder with one.
+        pad_token : str, optional
+            Token for padding, if the tokenizer names none, or another one.
 
         Returns
         -------
@@ -253,9 +272,9 @@ class Card(abc.ABC):
         ImportError
             Without ``tokenizers``.
         ValueError
-            If the card cannot do what the tokenizer does.
+            If no card can do what the tokenizer does, or (``fallback="raise"``) this one cannot.
         """
-        return Tokenizer(self, tokenizer)
+        return Tokenizer(self, tokenizer, pad_token=pad_token)
 
     # Everything else
 

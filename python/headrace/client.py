@@ -17,9 +17,9 @@ import numpy as np
 from headrace.card import Card, Outcome, Report
 from headrace.channel import Channel, check_options
 from headrace.control import PORT, ControlError
-from headrace.errors import CardError, NoAnswer
+from headrace.errors import CardError, NoAnswer, VocabularyError
 from headrace.hashing import Refused
-from headrace.hw.status import Status
+from headrace.hw.status import Detail, Status
 from headrace.processes import ProcessLock
 from headrace.results import (
     collect_image, features_of, report_of, settle_images, settle_texts, tokens_of)
@@ -39,7 +39,7 @@ class Client(Card):
     of its own; several threads may use a client, each kind of work in turn.
 
     An item that the card hands back is done again here (``fallback="cpu"``), or raises
-    :class:`ItemError`. An item that is lost on the way is sent again; one that is never answered
+    :class:`ItemError`; so are all texts of a tokenizer that the server's card cannot hold. An item that is lost on the way is sent again; one that is never answered
     raises :class:`NoAnswer`, and :class:`CardError` if the server has gone, whatever ``fallback``
     says. Images are sent as files: arrays of pixels are refused.
 
@@ -69,6 +69,8 @@ class Client(Card):
         self._channels = collections.OrderedDict()
         self._seconds = 0.0
         self._counts = collections.Counter()
+        #: Why the server's card cannot take a tokenizer, by its recipe.
+        self._too_much = {}
         #: Function that is called when an item is done, from the thread that asked.
         self.on_done = lambda: None
 
@@ -170,21 +172,30 @@ class Client(Card):
                 Refused(report.status, report.detail)
                 for result, report in zip(results, reports)]
 
+    def _unfit(self, recipe):
+        """What the server says of a tokenizer; it loads it, if it can."""
+        self._too_much.pop(recipe, None)
+        try:
+            with self._channel(recipe, "sender"):
+                return None
+        except VocabularyError as error:
+            self._too_much[recipe] = str(error)
+            return str(error)
+        except ControlError:
+            # It refuses for now, e.g. while its card is in use with another vocabulary.
+            return None
+
     def _tokenize(self, recipe, items):
         results, reports = self._texts(recipe, items, tokens_of)
         return [report.error if result is None else result
                 for result, report in zip(results, reports)]
 
     def _texts(self, recipe, items, collect):
-        outcomes = []
-        for entry in self._ask(recipe, items):
-            if isinstance(entry, Exception):
-                outcomes.append(Report(error=entry))
-                continue
-            completion, result = entry
-            report = report_of(completion)
-            outcomes.append((collect(bytearray(result)), report)
-                            if report.status is Status.OK else report)
+        try:
+            outcomes = [_text(entry, collect) for entry in self._ask(recipe, items)]
+        except VocabularyError as error:
+            self._too_much[recipe] = str(error)
+            outcomes = [Report(Status.UNSUPPORTED, Detail.VOCABULARY)] * len(items)
         results, reports = settle_texts(self.fallback, outcomes)
         self._note(reports)
         return results, reports
@@ -194,6 +205,8 @@ class Client(Card):
     def _ask(self, work, payloads, reply="sender"):
         if not payloads:
             return []
+        if work in self._too_much:  # it would only be sent again to be refused
+            raise VocabularyError(self._too_much[work])
         try:
             with self._channel(work, reply) as channel:
                 begun = time.monotonic()
@@ -288,6 +301,15 @@ class _Slot:
 def _at(error, index):
     """An item's error with its index in the caller's list."""
     return NoAnswer(index, error.times, error.seconds) if isinstance(error, NoAnswer) else error
+
+
+def _text(entry, collect):
+    """(result, Report), or Report of a text's response."""
+    if isinstance(entry, Exception):
+        return Report(error=entry)
+    completion, result = entry
+    report = report_of(completion)
+    return (collect(bytearray(result)), report) if report.status is Status.OK else report
 
 
 def _image(recipe, completion, result, target):

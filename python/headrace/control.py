@@ -8,15 +8,16 @@ import dataclasses
 import json
 
 from headrace import wire
-from headrace.errors import HeadraceError
+from headrace.errors import HeadraceError, VocabularyError
 from headrace.hashing import HashingRecipe
+from headrace.hw.status import Detail
 from headrace.hw.wire.headers import ROCE_PORT
 from headrace.recipe import Recipe
 from headrace.token_recipe import TokenRecipe
 
 
 __all__ = ["PORT", "VERSION", "ANY", "MOST_LINE", "MOST_ATTACHMENT", "ControlError", "Setup", "Answer",
-           "Lines", "line"]
+           "Lines", "line", "refusal"]
 
 
 #: TCP port unless another is given.
@@ -35,6 +36,19 @@ HASHING = {"features", "ngram_range", "lowercase", "alternate_sign"}
 
 class ControlError(HeadraceError, ValueError):
     """What one side of a control connection does not accept of the other."""
+
+
+def refusal(error, text):
+    """Bytes that the server sends instead of an :class:`Answer`.
+
+    Parameters
+    ----------
+    error : Exception
+        Why. One that says more than its text does gets a ``detail``.
+    text : str
+    """
+    more = {"detail": Detail.VOCABULARY} if isinstance(error, VocabularyError) else {}
+    return line({"error": text, **more})
 
 
 def line(fields):
@@ -219,11 +233,15 @@ class Answer:
 
         Raises
         ------
+        VocabularyError
+            With the server's words, if its card cannot hold a tokenizer.
         ControlError
-            With the server's words, if it refuses.
+            With the server's words, if it refuses otherwise.
         """
         if "error" in fields:
-            raise ControlError(f"The server refuses: {fields['error']}")
+            kind = (VocabularyError if fields.get("detail") == Detail.VOCABULARY
+                    else ControlError)
+            raise kind(f"The server refuses: {fields['error']}")
         known = {field.name for field in dataclasses.fields(cls)}
         missing = known - fields.keys() - {"first"}
         if missing:

@@ -3,6 +3,8 @@
 
 from headrace import reference
 from headrace.card import Card, Outcome, Report, check_target
+from headrace.errors import CardError
+from headrace.hw.status import Detail
 
 
 __all__ = ["CpuCard", "redo"]
@@ -26,3 +28,18 @@ class CpuCard(Card):
 
     def _process(self, recipe, items, targets):
         return [redo(recipe, item, target) for item, target in zip(items, targets)]
+
+    # Texts are the libraries' from the start: nothing is handed back.
+
+    def _hash(self, recipe, items):
+        self._done_by_cpu(len(items), Detail.NONE)
+        return super()._hash(recipe, items)
+
+    def _tokenize(self, recipe, items):
+        self._done_by_cpu(len(items), Detail.NONE)
+        return super()._tokenize(recipe, items)
+
+    def _done_by_cpu(self, count, detail):
+        if self._closed:
+            raise CardError(f"Card must be open, not closed: {self!r}")
+        self._note([Report()] * count)

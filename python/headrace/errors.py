@@ -4,7 +4,7 @@
 from headrace.hw.status import Detail, Status
 
 
-__all__ = ["HeadraceError", "CardError", "ItemError", "NoAnswer"]
+__all__ = ["HeadraceError", "CardError", "ItemError", "NoAnswer", "VocabularyError", "at"]
 
 
 class HeadraceError(Exception):
@@ -59,3 +59,20 @@ class NoAnswer(HeadraceError, TimeoutError):
     def __str__(self):
         return (f"item {self.index}: no answer in {self.seconds:.1f} s, sent {self.times} times; "
                 f"see whether the server still runs and packets of this size get through")
+
+
+class VocabularyError(HeadraceError, ValueError):
+    """A tokenizer that is more than a card's tables hold. The message says which limit."""
+
+
+def at(error, index):
+    """An item's error, with the item's position in the caller's list."""
+    if isinstance(error, ItemError):
+        return ItemError(error.status, error.detail, index)
+    if isinstance(error, NoAnswer):
+        return NoAnswer(index, error.times, error.seconds)
+    if isinstance(error, UnicodeError) and len(error.args) == 5:
+        return type(error)(*error.args[:4], f"{error.args[4]} (item {index})")
+    if isinstance(error, (ValueError, TypeError, AttributeError)) and len(error.args) == 1:
+        return type(error)(f"item {index}: {error}")
+    return error

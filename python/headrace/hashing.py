@@ -180,6 +180,6 @@ def vectorizer(card, **options):
     try:
         from headrace.vectorizer import HashingVectorizer
     except ImportError as error:
-        raise ImportError("HashingVectorizer needs scikit-learn: "
-                          "pip install 'headrace[text]'") from error
+        raise ImportError("HashingVectorizer needs scikit-learn: pip install scikit-learn scipy "
+                          "tokenizers (headrace's extra `text`)") from error
     return HashingVectorizer(card=card, **options)

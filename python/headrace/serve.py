@@ -15,7 +15,7 @@ import time
 import numpy as np
 
 from headrace import wire
-from headrace.control import ANY, Answer, ControlError, Lines, Setup, line
+from headrace.control import ANY, Answer, ControlError, Lines, Setup, line, refusal
 from headrace.errors import HeadraceError
 from headrace.hw.wire.headers import MAX_FRAME, ROCE_PORT
 from headrace.links import UdpLink, station_mac
@@ -270,7 +270,7 @@ class Server:
             self.log(f"refused {connection.address[0]}:{connection.address[1]}: {text}")
             self._release(connection)
             connection.ending = True
-            self._say(connection, line({"error": text}))
+            self._say(connection, refusal(error, text))
 
     def _open(self, connection, setup):
         reply, peer, first = self._ends(setup, connection.address[0])

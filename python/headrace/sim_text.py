@@ -6,13 +6,12 @@ import functools
 import numpy as np
 
 from headrace.card import Report
-from headrace.errors import CardError
+from headrace.errors import CardError, VocabularyError
 from headrace.hashing import HashingRecipe, character_table
 from headrace.held import Held
 from headrace.hw.card.config import BUS
 from headrace.hw.card.jobs import JOB, TABLE_RECORD, TEXT_RECIPE, Kernel, Kind, TextTable
 from headrace.hw.status import Detail, Status
-from headrace.hw.text.tables import TableImage
 from headrace.results import features_of, reports_of, tokens_of
 
 
@@ -59,7 +58,10 @@ class TextWork:
 
     def tokenize(self, recipe, items):
         """Tokens of each text, or a :class:`Report` of why not."""
-        return self._work(recipe, items, lambda lengths: 4 * (2 * lengths + 1), tokens_of)
+        try:
+            return self._work(recipe, items, lambda lengths: 4 * (2 * lengths + 1), tokens_of)
+        except VocabularyError:
+            return [Report(Status.UNSUPPORTED, Detail.VOCABULARY)] * len(items)
 
     # Queue pairs of the network
 
@@ -68,6 +70,8 @@ class TextWork:
 
         Raises
         ------
+        VocabularyError
+            If the vocabulary does not fit the card's tables.
         CardError
             If other queue pairs need another vocabulary, or all recipes.
         """
@@ -102,11 +106,10 @@ class TextWork:
     def _wordpiece_tables(self, recipe):
         if self._vocabulary == recipe.vocabulary:
             return b"", lambda: None
+        tables, image = recipe.fitted(self.config)
         if self._users:
             raise CardError("The card holds one vocabulary at a time, and a queue pair is open for "
                             "another one: close it, or open another card")
-        tables = recipe.tables(self.config.wordpiece)
-        image = TableImage.pack(tables.entries, self.config.pages, self.config.entry_width)
         writes = tables.writes()
         self._vocabulary = None  # from now on the card's tables are a mixture
 

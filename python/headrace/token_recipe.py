@@ -1,18 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a card does with a text: a tokenizer, validated."""
 
+import contextlib
 import dataclasses
 import functools
 import json
-import os
 
 import numpy as np
 
 from headrace import wordpiece
+from headrace.errors import VocabularyError
+from headrace.hw.text.tables import TableImage
 from headrace.hw.text.vocabulary import Geometry
 
 
-__all__ = ["TokenRecipe"]
+__all__ = ["FIRST", "SECOND", "TokenRecipe"]
+
+
+#: In a template: a text, and the other one of a pair. Tokens are not below 0.
+FIRST, SECOND = -1, -2
 
 
 def library():
@@ -26,8 +32,20 @@ def library():
     try:
         import tokenizers
     except ImportError as error:
-        raise ImportError("tokenizers is not installed: pip install 'headrace[text]'") from error
+        raise ImportError("tokenizers is not installed: pip install scikit-learn scipy tokenizers "
+                          "(headrace's extra `text`)") from error
     return tokenizers
+
+
+@contextlib.contextmanager
+def panics():
+    """Within it a panic of the library, which is no Exception, is a ValueError."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise ValueError(f"The tokenizers library panics at this tokenizer: {error}") from None
 
 
 def _require(what, value, allowed):
@@ -41,15 +59,34 @@ def _type(part):
 
 @functools.lru_cache(maxsize=2)
 def _tables(parts, geometry):
-    """Tables of model, normalizer and special tokens, given as JSON."""
-    model, normalizer, special_tokens = json.loads(parts)
+    """Tables of model, normalizer and added tokens, given as JSON."""
+    model, normalizer, added = json.loads(parts)
+    for token in added:
+        for option in ("single_word", "lstrip", "rstrip", "normalized"):
+            if token[option]:
+                raise ValueError(f"Token {token['content']!r} must not be {option}")
     characters = wordpiece.Characters.of(
         normalizer["clean_text"], normalizer["handle_chinese_chars"],
         normalizer["strip_accents"], normalizer["lowercase"])
     return wordpiece.build(
-        characters, model["vocab"], special_tokens, unknown=model["vocab"][model["unk_token"]],
-        prefix=model["continuing_subword_prefix"], longest=model["max_input_chars_per_word"],
-        geometry=geometry)
+        characters, model["vocab"], _found_in_text(added),
+        unknown=model["vocab"][model["unk_token"]], prefix=model["continuing_subword_prefix"],
+        longest=model["max_input_chars_per_word"], geometry=geometry)
+
+
+def _found_in_text(added):
+    """Ids of the added tokens, which are found in the raw text."""
+    return {token["content"]: token["id"] for token in added if token["content"]}
+
+
+@functools.lru_cache(maxsize=4)
+def _fitted(parts, geometry, pages, width):
+    """Tables, their table of characters, and None; or twice None, and what does not fit."""
+    try:
+        tables = _tables(parts, geometry)
+        return tables, TableImage.pack(tables.entries, pages, width), None
+    except ValueError as error:
+        return None, None, str(error)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,13 +104,12 @@ class TokenRecipe:
         Tokens that are found in the raw text.
     before, behind : list of (int, int)
         Token and type of what the post-processor puts around a text.
-    type_id : int
-        Type of the tokens of a text.
 
     Raises
     ------
     ValueError
-        If it has what the card cannot do; the message says which part.
+        If it has what no card can do; the message says which part. Whether it fits a card is said
+        by :meth:`fitted`.
     """
 
     source: str
@@ -84,43 +120,27 @@ class TokenRecipe:
         _require("Model", _type(model), ["WordPiece"])
         _require("Normalizer", _type(parts["normalizer"]), ["BertNormalizer"])
         _require("Pre-tokenizer", _type(parts["pre_tokenizer"]), ["BertPreTokenizer"])
-        for token in parts["added_tokens"]:
-            for option in ("single_word", "lstrip", "rstrip", "normalized"):
-                if token[option]:
-                    raise ValueError(f"Token {token['content']!r} must not be {option}")
         if model["unk_token"] not in model["vocab"]:
             raise ValueError(f"Unknown token must be in the vocabulary, "
                              f"not {model['unk_token']!r}")
-        self._check_template()
+        self._check_template(self.template, FIRST)
 
     def __reduce__(self):
         return TokenRecipe, (self.source,)
 
     @classmethod
     def read(cls, tokenizer):
-        """Recipe of a ``tokenizers.Tokenizer``, or of the file at a path.
+        """Recipe of a tokenizer, see :func:`headrace.token_source.read`.
 
         Raises
         ------
         OSError
             If there is no such file.
         ValueError
-            If it is none of a tokenizer, or has what the card cannot do.
+            If it is none of a tokenizer, or has what no card can do.
         """
-        library_class = library().Tokenizer
-        if isinstance(tokenizer, (str, os.PathLike)):
-            with open(tokenizer, encoding="utf-8") as file:
-                try:
-                    tokenizer = library_class.from_str(file.read())
-                except Exception as error:  # the library raises plain Exception
-                    raise ValueError(f"Tokenizer must be a tokenizer.json, not "
-                                     f"{os.fspath(tokenizer)}: {error}") from None
-        if not isinstance(tokenizer, library_class):
-            raise ValueError(f"Tokenizer must be a path or a tokenizers.Tokenizer, "
-                             f"not {tokenizer!r}")
-        if getattr(tokenizer, "encode_special_tokens", False):
-            raise ValueError("Tokenizer must not encode special tokens as text")
-        return cls(tokenizer.to_str())
+        from headrace import token_source  # which makes this
+        return token_source.read(tokenizer)[0]
 
     @functools.cached_property
     def parts(self):
@@ -130,44 +150,71 @@ class TokenRecipe:
     @functools.cached_property
     def reference(self):
         """The library's own tokenizer, which neither pads nor truncates."""
-        tokenizer = library().Tokenizer.from_str(self.source)
+        with panics():
+            tokenizer = library().Tokenizer.from_str(self.source)
         tokenizer.no_padding()
         tokenizer.no_truncation()
         return tokenizer
 
     @functools.cached_property
     def special_tokens(self):
-        return {token["content"]: token["id"] for token in self.parts["added_tokens"]
-                if token["content"]}
+        return _found_in_text(self.parts["added_tokens"])
 
     @functools.cached_property
     def vocabulary(self):
         """What :meth:`tables` is made of, a string: equal ones have equal tables."""
-        return json.dumps([self.parts["model"], self.parts["normalizer"], self.special_tokens])
+        return json.dumps([self.parts["model"], self.parts["normalizer"],
+                           self.parts["added_tokens"]])
+
+    def token_id(self, token):
+        """Id of a token of the vocabulary, or added to it; None if it is neither."""
+        return self.special_tokens.get(token, self.parts["model"]["vocab"].get(token))
 
     @functools.cached_property
     def template(self):
-        """What the post-processor makes of a text, as (token, type) with None for its tokens."""
+        """What the post-processor makes of a text: a list of (token, type), in which the text
+        itself stands as (:data:`FIRST`, its type)."""
+        return self._template("single", [(FIRST, 0)])
+
+    @functools.cached_property
+    def pair_template(self):
+        """The same of two texts: :data:`FIRST` and :data:`SECOND`.
+
+        Raises
+        ------
+        ValueError
+            If the post-processor does not use each once, or does something else besides.
+        """
+        template = self._template("pair", [(FIRST, 0), (SECOND, 1)])
+        self._check_template(template, FIRST, SECOND)
+        return template
+
+    def _template(self, which, alone):
         processor = self.parts["post_processor"]
         _require("Post-processor", _type(processor),
                  [None, "BertProcessing", "TemplateProcessing"])
         if processor is None:
-            return [(None, 0)]
+            return alone
         if processor["type"] == "BertProcessing":
-            return [(processor["cls"][1], 0), (None, 0), (processor["sep"][1], 0)]
+            begin, end = processor["cls"][1], processor["sep"][1]
+            return [(begin, 0), *((part, kind) for text in alone for part, kind in (
+                text, (end, text[1])))]
         template = []
-        for piece in processor["single"]:
+        for piece in processor[which]:
             if "Sequence" in piece:
-                template.append((None, piece["Sequence"]["type_id"]))
-            else:
-                special = piece["SpecialToken"]
-                template += [(token, special["type_id"])
-                             for token in processor["special_tokens"][special["id"]]["ids"]]
+                sequence = piece["Sequence"]
+                template.append(({"A": FIRST, "B": SECOND}[sequence["id"]], sequence["type_id"]))
+                continue
+            special = piece["SpecialToken"]
+            if special["id"] not in processor["special_tokens"]:
+                raise ValueError(f"Post-processor must say what {special['id']!r} is")
+            template += [(token, special["type_id"])
+                         for token in processor["special_tokens"][special["id"]]["ids"]]
         return template
 
     @property
     def _place(self):
-        return [token for token, _ in self.template].index(None)
+        return [token for token, _ in self.template].index(FIRST)
 
     @property
     def before(self):
@@ -177,32 +224,21 @@ class TokenRecipe:
     def behind(self):
         return self.template[self._place + 1:]
 
-    @property
-    def type_id(self):
-        return self.template[self._place][1]
-
-    def _check_template(self):
-        if [token for token, _ in self.template].count(None) != 1:
-            raise ValueError("Post-processor must use the text once")
-        encoding = self.reference.encode(self.parts["model"]["unk_token"])
-        inner = self.reference.encode(self.parts["model"]["unk_token"], add_special_tokens=False)
-        made = [*self.before, *((token, self.type_id) for token in inner.ids), *self.behind]
+    def _check_template(self, template, *texts):
+        """Raise ValueError unless the library does with texts what ``template`` says."""
+        if sorted(part for part, _ in template if part < 0) != sorted(texts):
+            raise ValueError(f"Post-processor must use {'the text' if len(texts) == 1 else 'each'} "
+                             f"once")
+        example = [self.parts["model"]["unk_token"]] * len(texts)
+        with panics():
+            encoding = self.reference.encode(*example)
+            inner = self.reference.encode(example[0], add_special_tokens=False).ids
+        made = [(token, kind) for part, kind in template
+                for token in (inner if part < 0 else [part])]
         if made != list(zip(encoding.ids, encoding.type_ids)):
-            raise ValueError(f"Post-processor must put {self.before} and {self.behind} around "
-                             f"a text, not make {encoding.ids} of {inner.ids}")
-
-    @property
-    def padding(self):
-        """Token and type of padding, and whether it comes before the text."""
-        padding = self.parts["padding"]
-        if padding:
-            return padding["pad_id"], padding["pad_type_id"], padding["direction"] == "Left"
-        return self.special_tokens.get("[PAD]", 0), 0, False
-
-    @property
-    def keeps_end(self):
-        """Whether truncation cuts off the beginning of a text."""
-        return (self.parts["truncation"] or {}).get("direction") == "Left"
+            around = [part for part, _ in template if part >= 0]
+            raise ValueError(f"Post-processor must put the tokens {around} around texts, "
+                             f"not make {encoding.ids} of {len(texts)} times {inner}")
 
     def tables(self, geometry=None):
         """Tables of the kernel.
@@ -225,6 +261,54 @@ class TokenRecipe:
         """
         return _tables(self.vocabulary, geometry or Geometry())
 
+    def fitted(self, config):
+        """Tables for a card, and its table of characters.
+
+        Takes seconds the first time: the library is asked about every character.
+
+        Parameters
+        ----------
+        config : CardConfig
+
+        Returns
+        -------
+        (Tables, ndarray of uint32)
+
+        Raises
+        ------
+        VocabularyError
+            If they do not fit the card. The message says which limit, and what is needed.
+        """
+        tables, image, wrong = _fitted(self.vocabulary, config.wordpiece, config.pages,
+                                       config.entry_width)
+        if wrong is not None:
+            raise VocabularyError(wrong)
+        return tables, image
+
+    def encodings(self, texts):
+        """What the library makes of texts, without special tokens.
+
+        Parameters
+        ----------
+        texts : list of bytes-like
+            UTF-8.
+
+        Returns
+        -------
+        list of tokenizers.Encoding or UnicodeDecodeError
+            The exception for texts that are not UTF-8.
+        """
+        found, good = [], []
+        for text in texts:
+            try:
+                good.append(str(text, "utf-8"))
+                found.append(None)
+            except UnicodeDecodeError as error:
+                found.append(error)
+        with panics():
+            made = iter(self.reference.encode_batch(good, add_special_tokens=False))
+        return [next(made) if entry is None else entry for entry in found]
+
     def redo(self, text):
         """Tokens of a text, by the library.
 
@@ -242,5 +326,7 @@ class TokenRecipe:
         UnicodeDecodeError
             If ``text`` is not UTF-8.
         """
-        encoding = self.reference.encode(str(text, "utf-8"), add_special_tokens=False)
+        encoding, = self.encodings([text])
+        if isinstance(encoding, Exception):
+            raise encoding
         return np.array(encoding.ids, np.uint32)

@@ -5,7 +5,7 @@ import numpy as np
 from sklearn.feature_extraction import text
 from sklearn.preprocessing import normalize
 
-from headrace.errors import ItemError
+from headrace.errors import ItemError, at
 from headrace.hashing import MAX_N, HashingRecipe, Refused, as_rows
 
 
@@ -71,11 +71,11 @@ class HashingVectorizer(text.HashingVectorizer):
         if not documents:  # nothing for the card: as scikit-learn says
             return super().transform(X if documents is None else documents)
         documents = [self._read(document) for document in documents]
-        features = self._features(documents)
+        features = self._redo(documents, self._features(documents))
         for found in features:
             if isinstance(found, Exception):
                 raise found
-        return self._finish(self._redo(documents, features))
+        return self._finish(features)
 
     def each(self, X):
         """Features of each text for itself, whatever happens to the others.
@@ -90,15 +90,12 @@ class HashingVectorizer(text.HashingVectorizer):
         list of sparse matrix of shape (1, n_features)
             The exception of a text that fails stands in its place.
         """
+        if isinstance(X, (str, bytes)) or hasattr(X, "read"):
+            raise ValueError(f"Texts must be a list, not {type(X).__name__}")
         documents = list(X)
-        features = self._features(documents) if documents else []
-        for n, found in enumerate(features):
-            if not isinstance(found, Exception):
-                try:
-                    features[n] = self._finish(self._redo([documents[n]], [found]))
-                except (ValueError, AttributeError) as error:  # not UTF-8; not a text
-                    features[n] = error
-        return features
+        features = self._redo(documents, self._features(documents)) if documents else []
+        return [found if isinstance(found, Exception) else self._finish([found])
+                for found in features]
 
     def _features(self, documents):
         """What the card says of each document: columns and counts, an exception, or None."""
@@ -107,8 +104,11 @@ class HashingVectorizer(text.HashingVectorizer):
         payloads = [_payload(document) for document in documents]
         sent = [n for n, payload in enumerate(payloads) if payload is not None]
         features = [None] * len(documents)
-        for n, result in zip(sent, self.card._hash(recipe, [payloads[n] for n in sent])):
-            if not isinstance(result, Refused):
+        hashed = self.card._hash(recipe, [payloads[n] for n in sent]) if sent else []
+        for n, result in zip(sent, hashed):
+            if isinstance(result, Exception):
+                features[n] = at(result, n)
+            elif not isinstance(result, Refused):
                 features[n] = result
             elif getattr(self.card, "fallback", "cpu") == "raise":
                 features[n] = ItemError(result.status, result.detail, n)
@@ -122,15 +122,28 @@ class HashingVectorizer(text.HashingVectorizer):
         return document.read() if self.input == "file" else document
 
     def _redo(self, documents, features):
-        """Features of all documents: those that are missing as scikit-learn finds them."""
+        """Features of all documents: those that are missing as scikit-learn finds them, or its
+        exception, which says where."""
         missing = [n for n, found in enumerate(features) if found is None]
         if missing:
             content = text.HashingVectorizer(**{
                 name: value for name, value in self.get_params(deep=False).items()
                 if name != "card"} | {"input": "content"})
-            analyze = content.build_analyzer()
-            rows = self._get_hasher().transform(analyze(documents[n]) for n in missing)
-            for row, n in enumerate(missing):
+            analyze, done = content.build_analyzer(), []
+
+            def analyzed():
+                yield []  # hashing no rows at all is an error
+                for n in missing:
+                    try:
+                        words = analyze(documents[n])
+                    except Exception as error:  # whatever it makes of what is no text
+                        features[n] = at(error, n)
+                        continue
+                    done.append(n)
+                    yield words
+
+            rows = self._get_hasher().transform(analyzed())
+            for row, n in enumerate(done, start=1):
                 cut = slice(*rows.indptr[row:row + 2])
                 features[n] = rows.indices[cut], rows.data[cut]
         return features

@@ -170,7 +170,7 @@ class Builder:
                              f"different characters, not {len(self.symbols)}")
         self.trie = DoubleArray(
             [{tuple(self.symbols[c] for c in string): token for string, token in trie.items()}
-             for trie in (start, continued)], 1 << geometry.node_bits)
+             for trie in (start, continued)], 1 << geometry.node_bits, "Vocabulary")
         self.raw, self.special_trie = self._specials(specials)
         self._fill(specials)
 
@@ -196,7 +196,8 @@ class Builder:
         raw = {c: n for n, c in enumerate(letters, start=1)}
         for string in specials:
             if len(string) > 31:
-                raise ValueError(f"Special token must be of at most 31 characters, not {string!r}")
+                raise ValueError(f"Special token must be of at most 31 characters, not "
+                                 f"{len(string)}: {string!r}")
             for c in string:
                 if (self.characters.kinds[ord(c)] not in (Kind.WORD, Kind.ALONE)
                         or self.characters.roles[ord(c)] != Role.STARTER):
@@ -204,7 +205,7 @@ class Builder:
                                      f"symbol each, not {string!r}")
         trie = DoubleArray([{tuple(raw[c] for c in string): token
                              for string, token in specials.items()}],
-                           1 << self.geometry.special_bits)
+                           1 << self.geometry.special_bits, "Special tokens")
         if specials and trie.roots != [1]:
             raise AssertionError(f"Root of the special tokens must be 1, not {trie.roots}")
         return raw, trie
@@ -303,9 +304,10 @@ def build(characters, vocabulary, specials, *, unknown, prefix="##", longest=100
     if longest not in range(1, geometry.longest + 1):
         raise ValueError(f"Longest word must be within range(1, {geometry.longest + 1}), "
                          f"not {longest!r}")
-    if unknown >> geometry.token_bits:
-        raise ValueError(f"Unknown token must be within range({1 << geometry.token_bits}), "
-                         f"not {unknown!r}")
+    largest = max([unknown, *vocabulary.values(), *specials.values()])
+    if largest >> geometry.token_bits:
+        raise ValueError(f"Token must be within range({1 << geometry.token_bits}), "
+                         f"not {largest!r}")
     builder = Builder(characters, vocabulary, specials, prefix, geometry)
     pack = geometry.pack
     start, continued = builder.trie.roots

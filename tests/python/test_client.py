@@ -21,7 +21,9 @@ from headrace import wire
 from headrace.channel import Channel
 from headrace.client import CHANNELS, Client
 from headrace.control import ControlError
-from headrace.errors import NoAnswer
+from headrace.errors import NoAnswer, VocabularyError
+from headrace.hw.card.config import CardConfig
+from headrace.hw.status import Status
 from headrace.packet_socket import PacketSocket, wait_for
 from headrace.recipe import Recipe
 from soft_nic import SoftNic, serving
@@ -108,6 +110,60 @@ def test_texts(tokenizer):
         assert card.counters()["statuses"] == {"CORRUPT/UTF8": 2}
         with pytest.raises(ValueError, match="^Ngram_range must end"):
             card.hashing_vectorizer(ngram_range=(1, 4))
+
+
+def test_texts_that_are_none(tokenizer):
+    """Each stands in its own place, and no other text is touched."""
+    wrong = [None, 5, b"\xff", 2.5, ["word"]]
+    texts = [text for one in wrong for text in ("word", one)]
+    with serving() as there, joined(there, timeout=2) as card:
+        assert isinstance(card.tokenizer(tokenizer).each(["word", "\ud800"])[1], UnicodeError)
+        for each, right in ((card.tokenizer(tokenizer).each, len),
+                            (card.hashing_vectorizer().each, lambda row: row.nnz)):
+            rows = each(texts)
+            for n, row in enumerate(rows):
+                assert right(row) == 1 if n % 2 == 0 else (
+                    isinstance(row, Exception) and f"item {n}" in str(row)), row
+    with serving(SoftNic(answers=[Status.UNSUPPORTED])) as there, \
+            joined(there, fallback="raise", timeout=2) as card:
+        rows = card.tokenizer(tokenizer).each([None, "word", "word"])
+        assert isinstance(rows[1], hr.ItemError) and rows[1].index == 1
+        assert len(rows[2]) == 1
+
+
+def large(letters=5000):
+    """A tokenizer of more letters than a card's tables hold."""
+    return vocabulary.tokenizer([*vocabulary.small(), *(chr(0x4e00 + n) for n in range(letters))])
+
+
+def test_tokenizers_that_do_not_fit(tokenizer):
+    pytest.importorskip("tokenizers", reason="tokenizers is not installed")
+    texts = [*TEXTS, "\u4e00 \u4eff the"]
+    with serving(SoftNic(config=CardConfig())) as there, joined(there, timeout=2) as card:
+        tok = card.tokenizer(large())
+        assert "less than 4096 different characters, not 51" in tok.unfit
+        for got, expected in zip(tok.ragged(texts), hr.open("cpu").tokenizer(large()).ragged(texts)):
+            np.testing.assert_array_equal(got, expected)
+        assert card.counters()["statuses"] == {"UNSUPPORTED/VOCABULARY": len(texts)}
+        assert card.counters()["fallbacks"] == len(texts) and card.counters()["sent"] == 0
+        assert card.tokenizer(tokenizer).unfit is None
+        with pytest.raises(VocabularyError, match="different characters"):
+            card.keep(tok.recipe, [b"the"])
+        copy = pickle.loads(pickle.dumps(tok))  # finds it out by itself
+        with copy.card:
+            np.testing.assert_array_equal(copy.ragged(texts)[0], tok.ragged(texts)[0])
+            assert copy.card.counters()["fallbacks"] == len(texts)
+        with joined(there, fallback="raise", timeout=2) as strict:
+            with pytest.raises(ValueError, match="The server refuses: .*4096.*fallback=\"cpu\""):
+                strict.tokenizer(large())
+            strict.tokenizer(tokenizer).ragged(texts)
+
+
+def test_tokenizers_of_a_server_that_is_away(tokenizer):
+    with serving() as there:
+        card = joined(there, timeout=2)
+    with card, pytest.raises(hr.CardError, match="^No server at"):
+        card.tokenizer(tokenizer)
 
 
 @pytest.mark.parametrize("mtu", [256, 1500, 9000])

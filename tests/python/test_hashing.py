@@ -106,12 +106,14 @@ def test_inputs(card, tmp_path):
 
 
 def test_errors_are_those_of_sklearn(card):
-    for texts in ("one string", [], [np.nan], [None], [3]):
+    """And say which text it was."""
+    for texts, where in (("one string", ""), ([], ""), ([np.nan], "item 0: "), ([None], "item 0: "),
+                         (["a word", 3], "item 1: "), ([bytearray(b"word")], "item 0: ")):
         with pytest.raises(Exception) as theirs:  # noqa: B017
             Reference().transform(texts)
         with pytest.raises(type(theirs.value)) as ours:
             vectorizer(card).transform(texts)
-        assert str(ours.value) == str(theirs.value)
+        assert str(ours.value) == f"{where}{theirs.value}"
 
 
 def test_estimator(card):
@@ -190,5 +192,5 @@ def test_import_without_sklearn():
             print(error)
     """
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert run.stdout == ("HashingVectorizer needs scikit-learn: "
-                          "pip install 'headrace[text]'\n"), run.stderr
+    assert run.stdout == ("HashingVectorizer needs scikit-learn: pip install scikit-learn "
+                          "scipy tokenizers (headrace's extra `text`)\n"), run.stderr

@@ -80,6 +80,15 @@ def test_texts_that_are_handed_back(sim):
     assert after["statuses"]["TOO_LARGE/FEATURES"] >= 1
     with pytest.raises(UnicodeDecodeError):
         sim.hashing_vectorizer().transform([b"good", b"\xff bad"])
+    with pytest.raises(UnicodeDecodeError, match=r"\(item 1\)$"):
+        sim.hashing_vectorizer().transform([b"good", b"\xff bad"])
+    for wrong in None, 5, bytearray(b"good"), np.nan:
+        with pytest.raises((ValueError, TypeError, AttributeError), match="^item 1: "):
+            sim.hashing_vectorizer().transform(["good", wrong])
+        good, error = sim.hashing_vectorizer().each(["good", wrong])
+        assert good.nnz == 1 and str(error).startswith("item 1: ")
+    with pytest.raises(ValueError, match="^Texts must be a list, not str$"):
+        sim.hashing_vectorizer().each("good")
     ignoring = dict(decode_error="ignore")
     assert_same(sim.hashing_vectorizer(**ignoring).transform([b"good", b"\xff bad"]),
                 text.HashingVectorizer(**ignoring).transform([b"good", b"\xff bad"]))
@@ -102,7 +111,7 @@ def test_tokenizer(sim, small):
     expected = small.encode_batch(texts)
     small.no_truncation()
     small.no_padding()
-    found = tok(texts, max_length=16)
+    found = tok(texts, max_length=16, truncation=True, padding=True)
     np.testing.assert_array_equal(found["input_ids"], [e.ids for e in expected])
     np.testing.assert_array_equal(found["attention_mask"], [e.attention_mask for e in expected])
     np.testing.assert_array_equal(found["token_type_ids"], [e.type_ids for e in expected])
@@ -119,6 +128,27 @@ def test_tokenizer_hands_back(sim, small):
     np.testing.assert_array_equal(good, ids(small, ["the word"])[0])
     with pytest.raises(UnicodeDecodeError):
         tok.ragged([b"\xc3"])
+
+
+def test_tokenizers_that_do_not_fit(sim, small):
+    """A vocabulary of twenty scripts' letters is the CPU's; the next one is the card's again."""
+    letters = [chr(code) for code in range(0x100, 0x3400) if chr(code).isalpha()]
+    many = vocabulary.tokenizer([*vocabulary.small(), *letters])
+    texts = [*EXAMPLES, "".join(letters[::50]), " ".join(letters[1::70])]
+    for tokenizer, count in (small, 0), (many, len(texts)), (small, 0):
+        tok = sim.tokenizer(tokenizer)
+        before = sim.counters()
+        np.testing.assert_array_equal(tok.ragged(texts)[0], np.concatenate(ids(tokenizer, texts)))
+        after = sim.counters()
+        assert after["fallbacks"] - before["fallbacks"] == count
+        assert (tok.unfit is None) == (not count)
+    assert after["statuses"]["UNSUPPORTED/VOCABULARY"] == len(texts)
+    assert "must have less than 4096 different characters, not" in sim.tokenizer(many).unfit
+    with hr.open("sim", fallback="raise") as strict:
+        with pytest.raises(ValueError, match="^Vocabulary must have .*fallback=\"cpu\""):
+            strict.tokenizer(many)
+        np.testing.assert_array_equal(strict.tokenizer(small).ragged(EXAMPLES)[0],
+                                      np.concatenate(ids(small, EXAMPLES)))
 
 
 def test_real_vocabulary(sim):

@@ -1,13 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tokenizers as models take them, against Hugging Face's padding and truncation."""
 
+import io
 import json
 import pickle
+import re
+import sys
 
 import numpy as np
 import pytest
 
+import headrace as hr
 import vocabulary
+from headrace.bus_card import BusCard
+from headrace.card import Card
+from headrace.hw.card.config import CardConfig
 from headrace.hw.text.units import End
 from headrace.hw.text.wordpiece import WordPiece
 from headrace.token_recipe import TokenRecipe
@@ -20,18 +27,30 @@ TEXTS = ["", "the word-piece of unaffable cafés", "hello [MASK] 日本語 한�
          "a\N{COMBINING ACUTE ACCENT}", "\u1d15 \U0001d165\U0001d165", "ain't"]
 
 
-class ModelCard:
+class ModelCard(Card):
     """A card whose kernels are their models."""
+
+    def __init__(self):
+        super().__init__("model", "cpu")
+
+    def __reduce__(self):
+        return type(self), ()
+
+    def _process(self, recipe, items, targets):
+        raise NotImplementedError
 
     def _tokenize(self, recipe, items):
         rows = []
         for item in items:
+            if b"\xff" in item:
+                rows.append(None)
+                continue
             tokens, end = WordPiece.compute(recipe.tables(), list(map(ord, item.decode())))
             rows.append(np.array(tokens, np.uint32) if end == End.WELL else None)
         return rows
 
 
-class HandingBack:
+class HandingBack(ModelCard):
     """A card that does nothing."""
 
     def _tokenize(self, recipe, items):
@@ -102,8 +121,8 @@ def test_equals_library(changes, options):
     around = len(tok.recipe.before + tok.recipe.behind)
     if options.get("max_length") is not None and options["max_length"] < around:
         pytest.skip("less than what is around a text, which the library takes for no limit")
-    got = tok(TEXTS, **options)
     arguments = {**dict(max_length=128, padding=True, truncation=True), **options}
+    got = tok(TEXTS, **arguments)
     for name, rows in expected(library, TEXTS, **arguments).items():
         assert got[name].dtype == np.int64
         np.testing.assert_array_equal(got[name], rows, err_msg=name)
@@ -111,7 +130,7 @@ def test_equals_library(changes, options):
 
 def test_rows_as_they_are():
     library = made()
-    got = Tokenizer(HandingBack(), library)(TEXTS, padding=False, max_length=9)
+    got = Tokenizer(HandingBack(), library)(TEXTS, max_length=9)
     for name, rows in expected(library, TEXTS, 9, False, True).items():
         assert [row.tolist() for row in got[name]] == rows
         assert all(row.dtype == np.int64 for row in got[name])
@@ -131,10 +150,8 @@ def test_texts_without_utf8():
     first, wrong, last = tok.each(["hello", "\ud800", "the"])
     assert isinstance(wrong, UnicodeError)
     np.testing.assert_array_equal([*first, *last], tok.ragged(["hello", "the"])[0])
-    with pytest.raises(UnicodeError):
+    with pytest.raises(UnicodeError, match=r"\(item 1\)$"):
         tok.ragged(["hello", "\ud800"])
-    with pytest.raises(ValueError, match="^Text must be str or bytes-like, not np.int64"):
-        tok.ragged([np.int64(97)])
 
 
 def test_single_text():
@@ -149,8 +166,9 @@ def test_single_text():
 
 def test_no_texts():
     tok = Tokenizer(ModelCard(), made())
-    assert {name: values.shape for name, values in tok([]).items()} == dict.fromkeys(NAMES, (0, 0))
-    assert tok([], padding=False) == {name: [] for name in NAMES}
+    for options in {}, dict(padding=True), dict(padding="max_length", max_length=5):
+        assert {name: values.shape for name, values in tok([], **options).items()} == (
+            dict.fromkeys(NAMES, (0, 0)))
     ids, offsets = tok.ragged([])
     assert (ids.tolist(), offsets.tolist()) == ([], [0])
     assert tok([""], add_special_tokens=False)["input_ids"].shape == (1, 0)
@@ -181,27 +199,206 @@ def test_sources(tmp_path):
 
 
 def test_texts_that_are_none():
+    """Each stands in its own place, and no other text is touched."""
     tok = Tokenizer(HandingBack(), made())
-    with pytest.raises(UnicodeDecodeError):
-        tok([b"the", b"\xff"])
-    with pytest.raises(UnicodeEncodeError):
-        tok(["\ud800"])
-    with pytest.raises(ValueError, match="^Text must be str or bytes-like, not 5$"):
-        tok([5])
-    with pytest.raises(ValueError, match="^Texts must be a list, not str$"):
-        tok.ragged("hello")
+    wrong = [None, 5, "\ud800", b"\xff", np.int64(97), np.ones(3), 2.5, ["the"], object(),
+             np.array(["the"]), ("the", "the")]
+    texts = [text for one in wrong for text in ("the", one)]
+    for card in ModelCard(), HandingBack():
+        rows = Tokenizer(card, made()).each(texts)
+        assert {tuple(row) for row in rows[::2]} == {(102,)}
+        for n, error in enumerate(rows[1::2]):
+            assert isinstance(error, ValueError) and f"item {2 * n + 1}" in str(error), error
+    for text, message in ((5, "^item 1: Text must be str or bytes-like, not 5$"),
+                          (b"\xff", r"invalid start byte \(item 1\)$"),
+                          ("\ud800", r"surrogates not allowed \(item 1\)$")):
+        for call in tok, tok.ragged, lambda texts: tok.each(texts, errors="raise"):
+            with pytest.raises(ValueError, match=message):
+                call(["the", text])
+        with pytest.raises(ValueError, match=message):
+            tok(["the", "the"], ["the", text])
+    with pytest.raises(UnicodeEncodeError, match="surrogates not allowed$"):
+        tok("\ud800")
+    for texts in "hello", b"hello", None, 5, io.StringIO("hello"), np.array("hello"):
+        with pytest.raises(ValueError, match=f"^Texts must be a list, not {type(texts).__name__}"):
+            tok.ragged(texts)
+    with pytest.raises(ValueError, match="^Text must be a text, or it must be a list, not int$"):
+        tok(5)
+    assert tok(np.array(["the", "the"])).input_ids.shape == (2, 3)
+    assert tok(bytearray(b"the")).input_ids.tolist() == tok(memoryview(b"the"))["input_ids"].tolist()
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (("a", ["b"]), "Text_pair must be a text if text is one, not list$"),
+    ((["a"], "b"), "Text_pair, like text, must be a list, not str$"),
+    ((["a"], ["b", "c"]), "Text_pair must be as many as text, 1, not 2$"),
+    ((["a"], 128), "Text_pair, like text, must be a list, not int$"),
+    (([("a", "b", "c")],), "item 0: Text must be str or bytes-like, not "),
+])
+def test_wrong_pairs(arguments, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        Tokenizer(HandingBack(), made())(*arguments)
 
 
 @pytest.mark.parametrize("options, message", [
-    (dict(padding="left"), "Padding must be True, False, 'longest' or 'max_length', not 'left'$"),
-    (dict(truncation="only_first"), "Truncation must be True or False, not 'only_first'$"),
-    (dict(max_length=1), "Max_length must be an int of at least 2, not 1$"),
-    (dict(max_length=4.0), "Max_length must be an int of at least 2, not 4.0$"),
-    (dict(max_length=None, padding="max_length"), "Max_length must be given when padding"),
+    (dict(padding="left"), "Padding must be one of False, True, 'longest', .*, not 'left'$"),
+    (dict(padding=None), "Padding must be one of False, True, 'longest', .*, not None$"),
+    (dict(truncation="first"), "Truncation must be one of None, .*, 'only_first', .*'first'$"),
+    (dict(truncation=True, max_length=1), "Max_length must be an int of at least 2, .*not 1$"),
+    (dict(max_length=4.0), "Max_length must be an int of at least 0, not 4.0$"),
+    (dict(max_length=-1), "Max_length must be an int of at least 0, not -1$"),
+    (dict(padding=True, pad_to_multiple_of=0), "Pad_to_multiple_of must be an int of at least 1"),
+    (dict(padding=True, pad_to_multiple_of=8, truncation=True, max_length=12),
+     "Max_length must be a multiple of pad_to_multiple_of=8 .*, not 12$"),
+    (dict(padding_side="top"), "Padding_side must be one of 'left', 'right', not 'top'$"),
+    (dict(truncation_side=0.5), "Truncation_side must be one of 'left', 'right', not 0.5$"),
+    (dict(return_tensors="tf"), "Return_tensors must be one of None, 'np', 'pt', not 'tf'$"),
+    (dict(truncation="only_second", max_length=3), "Truncation must be longest_first or only_f"),
+    (dict(stride=3), "Stride must be 0 here, not 3: use transformers for it$"),
+    (dict(is_split_into_words=True), "Is_split_into_words must be False here, not True"),
+    (dict(return_overflowing_tokens=True), "Return_overflowing_tokens must be False here"),
+    (dict(text_target="a"), "Text_target must be None here"),
 ])
 def test_wrong_options(options, message):
+    tok = Tokenizer(HandingBack(), made())
     with pytest.raises(ValueError, match=f"^{message}"):
-        Tokenizer(HandingBack(), made())("hello", **options)
+        tok("hello the the", **options)
+    if "second" in str(options):
+        tok("hello", **options)  # there is nothing to cut off
+        with pytest.raises(ValueError, match=f"^item 1: {message}"):
+            tok(["hello", "hello the the"], **options)
+
+
+def test_options_without_effect():
+    tok = Tokenizer(HandingBack(), made())
+    np.testing.assert_array_equal(
+        tok("the", stride=0, is_split_into_words=False, verbose=False).input_ids,
+        tok("the").input_ids)
+    with pytest.raises(TypeError, match="^Tokenizer takes no option 'paddin'$"):
+        tok("the", paddin=True)
+    with pytest.raises(AttributeError, match="^nothing$"):
+        tok("the").nothing
+
+
+def test_without_torch(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ImportError, match="pip install torch"):
+        Tokenizer(HandingBack(), made())("the", return_tensors="pt")
+
+
+def test_offsets_are_counted():
+    with hr.open("cpu") as cpu:
+        wanted = cpu.tokenizer(made())(TEXTS, return_offsets_mapping=True)
+        assert cpu.counters()["statuses"] == {} and cpu.counters()["items"] == len(TEXTS)
+    card = HandingBack()
+    found = Tokenizer(card, made())(TEXTS, return_offsets_mapping=True)
+    assert card.counters() == {"items": len(TEXTS), "fallbacks": len(TEXTS), "failures": 0,
+                               "statuses": {"UNSUPPORTED/OFFSETS": len(TEXTS)}}
+    for name, rows in wanted.items():
+        assert all(map(np.array_equal, found[name], rows))
+    assert found.offset_mapping[1][1].tolist() == [0, 3]
+    strict = HandingBack()
+    strict.fallback = "raise"
+    with pytest.raises(hr.ItemError, match="^UNSUPPORTED: positions of tokens"):
+        Tokenizer(strict, made())(TEXTS, return_offsets_mapping=True)
+
+
+# Where tokenizers come from
+
+def folder(path, source=None, **files):
+    """A folder with a tokenizer, and other JSON files."""
+    path.mkdir(exist_ok=True)
+    (source or made()).save(str(path / "tokenizer.json"))
+    for name, content in files.items():
+        (path / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+def padded(tok):
+    """Token that a short row is padded with, and whether it is at the left."""
+    ids = tok(["the", "the the"], padding=True)["input_ids"][0].tolist()
+    return (ids[0], True) if ids[-1] == 3 else (ids[-1], False)
+
+
+Z = vocabulary.small().index("z")
+PAD = dict(PADDING, pad_id=Z, pad_token="z")
+
+
+@pytest.mark.parametrize("changes, files, options, wanted", [
+    ({}, {}, {}, (0, False)),
+    (dict(padding=PAD), {}, {}, (Z, True)),
+    ({}, dict(tokenizer_config={"pad_token": "z"}), {}, (Z, False)),
+    ({}, dict(tokenizer_config={"pad_token": {"content": "z", "lstrip": False}}), {}, (Z, False)),
+    ({}, dict(special_tokens_map={"pad_token": "z"}), {}, (Z, False)),
+    ({}, dict(special_tokens_map={"pad_token": {"content": "z"}}), {}, (Z, False)),
+    ({}, dict(tokenizer_config={"pad_token": "y"}, special_tokens_map={"pad_token": "z"}), {},
+     (Z, False)),
+    ({}, dict(tokenizer_config={"pad_token": "z", "added_tokens_decoder": {}},
+              special_tokens_map={"pad_token": "y"}), {}, (Z, False)),
+    (dict(padding=PADDING), dict(tokenizer_config={"pad_token": "z"}), {}, (Z, True)),
+    (dict(padding=PADDING), dict(tokenizer_config={"pad_token": "y", "padding_side": "right"}),
+     dict(pad_token="z"), (Z, False)),
+    ({}, dict(tokenizer_config={"pad_token": None}), {}, (0, False)),
+    ({}, dict(tokenizer_config={"pad_token": "[new]"}), {}, (196, False)),
+])
+def test_padding_token(changes, files, options, wanted, tmp_path):
+    where = folder(tmp_path / "model", made(**changes), **files)
+    for path in where, where / "tokenizer.json":
+        assert padded(Tokenizer(HandingBack(), path, **options)) == wanted
+
+
+def test_no_padding_token():
+    source = tokenizers.Tokenizer.from_str(made().to_str().replace("[PAD]", "[P]"))
+    tok = Tokenizer(HandingBack(), source)
+    assert tok(["the", "the the"])["input_ids"][0].tolist() == [2, 102, 3]
+    for padding in True, "longest":
+        with pytest.raises(ValueError, match="^Padding needs a token for it, .*pad_token="):
+            tok(["the", "a b"], padding=padding)
+    assert padded(Tokenizer(HandingBack(), source, pad_token="[P]")) == (0, False)
+    with pytest.raises(ValueError, match=r"^Pad_token must be in the vocabulary, not '\[PAD\]'$"):
+        Tokenizer(HandingBack(), source, pad_token="[PAD]")
+
+
+@pytest.mark.parametrize("config, types", [
+    ({}, True), ({"tokenizer_class": "BertTokenizer"}, True),
+    ({"tokenizer_class": "DistilBertTokenizerFast"}, False),
+    ({"tokenizer_class": "DistilBertTokenizer", "model_input_names": ["input_ids",
+                                                                      "token_type_ids"]}, True),
+    ({"model_input_names": ["input_ids"]}, False)])
+def test_inputs_of_the_model(config, types, tmp_path):
+    tok = Tokenizer(HandingBack(), folder(tmp_path / "model", tokenizer_config=config))
+    assert ("token_type_ids" in tok("the")) is types
+    assert "token_type_ids" in tok("the", return_token_type_ids=True)
+
+
+def test_longest_row_of_the_model(tmp_path):
+    tok = Tokenizer(HandingBack(), folder(tmp_path / "model", tokenizer_config={
+        "model_max_length": 7}))
+    assert tok("the " * 9).input_ids.shape == (11,)
+    assert tok("the " * 9, truncation=True).input_ids.shape == (7,)
+    assert tok("the", padding="max_length").input_ids.shape == (7,)
+
+
+@pytest.mark.parametrize("files, message", [
+    (dict(tokenizer_config=[]), "tokenizer_config.json must hold an object, not list: "),
+    (dict(special_tokens_map={"pad_token": 5}), "Token of tokenizer_config.json must be a str"),
+    (dict(tokenizer_config={"padding_side": "top"}), "Padding_side must be left or right"),
+    (dict(tokenizer_config={"model_max_length": "long"}), "Model_max_length must be a number"),
+])
+def test_wrong_files(files, message, tmp_path):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        Tokenizer(HandingBack(), folder(tmp_path / "model", **files))
+
+
+def test_no_files(tmp_path):
+    (tmp_path / "tokenizer_config.json").write_text("{", encoding="utf-8")
+    with pytest.raises(FileNotFoundError, match="^There is no tokenizer.json in "):
+        Tokenizer(HandingBack(), tmp_path)
+    made().save(str(tmp_path / "tokenizer.json"))
+    with pytest.raises(ValueError, match="^tokenizer_config.json must be JSON, not "):
+        Tokenizer(HandingBack(), tmp_path)
+    with pytest.raises(FileNotFoundError, match="names of models are not looked up: 'bert-base'"):
+        Tokenizer(HandingBack(), "bert-base")
 
 
 @pytest.mark.parametrize("changes, message", [
@@ -215,8 +412,10 @@ def test_wrong_options(options, message):
                           "trim_offsets": True, "add_prefix_space": True}),
      "Post-processor must be None or BertProcessing or TemplateProcessing, not Roberta"),
     (dict(model__unk_token="[NONE]"), "Unknown token must be in the vocabulary, not '.NONE.'$"),
-    *((dict([(f"added_tokens__4__{option}", True)]), rf"Token '\[MASK\]' must not be {option}$")
-      for option in ("single_word", "lstrip", "rstrip", "normalized")),
+    (dict(post_processor=dict(TEMPLATE, single=[{"Sequence": {"id": "B", "type_id": 0}}])),
+     "Post-processor must use the text once$"),
+    (dict(post_processor=dict(TEMPLATE, single=TEMPLATE["single"][2:3] * 2)),
+     "Post-processor must use the text once$"),
 ])
 def test_refused(changes, message):
     with pytest.raises(ValueError, match=f"^{message}"):
@@ -228,21 +427,70 @@ def test_refused_otherwise():
     library.encode_special_tokens = True
     with pytest.raises(ValueError, match="^Tokenizer must not encode special tokens as text$"):
         Tokenizer(HandingBack(), library)
-    with pytest.raises(ValueError, match="^Tokenizer must be a path or a tokenizers.Tokenizer"):
+    with pytest.raises(ValueError, match="^Tokenizer must be a path, a PreTrainedTokenizerFast or"):
         Tokenizer(HandingBack(), 5)
 
 
-@pytest.mark.parametrize("changes, message", [
+def test_refused_for_pairs():
+    """A post-processor that uses a text twice does single texts all the same."""
+    twice = dict(TEMPLATE, pair=TEMPLATE["pair"] + TEMPLATE["pair"][:1])
+    tok = Tokenizer(HandingBack(), made(post_processor=twice))
+    assert tok("the").input_ids.tolist() == [2, 3, 4, 102, 3]
+    with pytest.raises(ValueError, match="^Post-processor must use each once$"):
+        tok("the", "the")
+
+
+# Limits of a card
+
+LIMITS = [
     (dict(model__max_input_chars_per_word=256),
-     r"Longest word must be within range\(1, 256\), not 256$"),
-    ({"model__vocab__[UNK]": 1 << 17},
-     r"Unknown token must be within range\(131072\), not 131072$"),
+     r"Longest word must be within range\(1, 256\), not 256"),
+    ({"model__vocab__[UNK]": 1 << 17}, r"Token must be within range\(131072\), not 131072"),
     (dict(added_tokens__4__content="[MA SK]"), "Special token must be of characters that stand"),
-    (dict(added_tokens__4__content="x" * 32), "Special token must be of at most 31 characters"),
-    (dict(added_tokens__4__content="abcdefghijklmnopqrstuvwxyz012345"[:31] + ""),
-     "Special tokens must have less than 32 different characters"),
-])
-def test_does_not_fit(changes, message):
-    recipe = TokenRecipe.read(made(**changes))
+    (dict(added_tokens__4__content="x" * 32), "Special token must be of at most 31 .* not 32: "),
+    (dict(added_tokens__4__content="abcdefghijklmnopqrstuvwxyz01234"),
+     "Special tokens must have less than 32 different characters, not"),
+    (dict(model__vocab=dict(zip(["[UNK]", *(chr(0x4e00 + n) for n in range(5000))],
+                                range(5001)))),
+     "Vocabulary must have less than 4096 different characters, not 50"),
+    (dict(model__vocab={"[UNK]": 0} | {f"{n:08b}{m:010b}"[::-1]: 1 + (n << 10 | m) for n in range(100)
+                                       for m in range(1000)}),
+     r"Vocabulary must have room in 65536 nodes of a trie, not \d{6}"),
+    *((dict([(f"added_tokens__4__{option}", True)]), rf"Token '\[MASK\]' must not be {option}")
+      for option in ("single_word", "lstrip", "rstrip", "normalized")),
+]
+
+
+class Limited(ModelCard):
+    """A card with the tables of one that is built."""
+
+    config = CardConfig()
+    _unfit = BusCard._unfit
+
+
+@pytest.mark.parametrize("changes, message", LIMITS)
+def test_limits(changes, message):
+    """They are found at once, and said; the CPU does such texts if it may."""
+    library = made(**changes)
+    card = Limited()
+    tok = Tokenizer(card, library)
+    assert re.match(message, tok.unfit) and tok.unfit in repr(tok)
+    assert pickle.loads(pickle.dumps(TokenRecipe.read(library))) == tok.recipe
+    card.fallback = "raise"
+    with pytest.raises(ValueError, match=f"^{message}.*fallback=\"cpu\""):
+        Tokenizer(card, library)
+
+
+@pytest.mark.parametrize("changes, message", LIMITS[:2])
+def test_tables_that_do_not_fit(changes, message):
     with pytest.raises(ValueError, match=f"^{message}"):
-        recipe.tables()
+        TokenRecipe.read(made(**changes)).tables()
+
+
+def test_limit_of_pages():
+    class Small(Limited):
+        config = CardConfig(pages=50)
+
+    assert re.match(r"Table of characters must have at most 50 different pages of 64, not \d+",
+                    Tokenizer(Small(), made()).unfit)
+    assert Tokenizer(Limited(), made()).unfit is None

@@ -143,9 +143,9 @@ class Headrace(pynq.DefaultIP):
         """See :meth:`headrace.Card.hashing_vectorizer`."""
         return self.card.hashing_vectorizer(**options)
 
-    def tokenizer(self, tokenizer):
+    def tokenizer(self, tokenizer, **options):
         """See :meth:`headrace.Card.tokenizer`."""
-        return self.card.tokenizer(tokenizer)
+        return self.card.tokenizer(tokenizer, **options)
 
     def counters(self):
         """See :meth:`headrace.Card.counters`."""

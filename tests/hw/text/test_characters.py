@@ -165,7 +165,7 @@ def test_image_limits():
     table[0x2ffff] = 2
     with pytest.raises(ValueError, match=r"^Entries must be within range\(2\), not 0 to 2"):
         TableImage.pack(table, 9, 1)
-    with pytest.raises(ValueError, match="^Pages must be at most 1, not 2"):
+    with pytest.raises(ValueError, match="^Table of characters must have at most 1 .*, not 2"):
         TableImage.pack(table, 1, 2)
     with pytest.raises(ValueError, match="^Entries must be of shape"):
         TableImage.pack(table[1:], 1, 2)
