@@ -4,7 +4,7 @@
 from headrace.hw.status import Detail, Status
 
 
-__all__ = ["HeadraceError", "CardError", "ItemError", "NoAnswer"]
+__all__ = ["HeadraceError", "CardError", "ItemError", "NoAnswer", "of_item"]
 
 
 class HeadraceError(Exception):
@@ -59,3 +59,32 @@ class NoAnswer(HeadraceError, TimeoutError):
     def __str__(self):
         return (f"item {self.index}: no answer in {self.seconds:.1f} s, sent {self.times} times; "
                 f"see whether the server still runs and packets of this size get through")
+
+
+def of_item(error, index):
+    """An item's exception that says which one of a batch it is about.
+
+    Parameters
+    ----------
+    error : Exception
+    index : int
+        Position of the item in its batch.
+
+    Returns
+    -------
+    Exception
+        Of the same type, with a member ``index``; its text or a note of it has the index, too.
+        A :class:`CardError` is no item's, and stays as it is.
+    """
+    if isinstance(error, CardError):
+        return error
+    if isinstance(error, ItemError):
+        return ItemError(error.status, error.detail, index)
+    if isinstance(error, NoAnswer):
+        return NoAnswer(index, error.times, error.seconds)
+    error.index = index
+    if len(error.args) == 1 and isinstance(error.args[0], str):
+        error.args = f"item {index}: {error.args[0]}",
+    elif hasattr(error, "add_note"):  # since Python 3.11
+        error.add_note(f"item {index}")
+    return error
