@@ -8,11 +8,17 @@ tools are not here (all else is written then).
 """
 
 import argparse
+import importlib.util
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+from ..command import check_folder, command, lacking
+
+if importlib.util.find_spec("amaranth") is None:
+    lacking("Amaranth", "hw", __name__)
 
 from .boards import BOARDS, generate
 
@@ -59,6 +65,7 @@ def table():
                      for name, title, rest in rows)
 
 
+@command("board")
 def main(argv=None, environment=None):
     """Run the command; return its exit code."""
     environment = here(os.environ) if environment is None else environment
@@ -75,28 +82,27 @@ def main(argv=None, environment=None):
         print(table())
         return BUILT
     if args.board not in BOARDS:
-        print(f"board: Board must be one of {', '.join(BOARDS)}, not {args.board!r}",
-              file=sys.stderr)
-        return FAILED
+        raise ValueError(f"Board must be one of {', '.join(BOARDS)}, not {args.board!r}")
     board = BOARDS[args.board]
     folder = (args.output or Path("build") / board.name).resolve()
     if args.program:
         return program(board, folder, environment)
+    check_folder(folder)
     print(f"{board.title}: writing {board.part.name}'s files, which takes minutes", flush=True)
     print("ready:", *generate(board, folder), sep="\n  ", flush=True)
     if args.files:
         return BUILT
-    command = folder / "build.sh"
+    build = folder / "build.sh"
     if lacks := missing(board, environment):
         print("missing:", *lacks, sep="\n  ")
         if board.install:
             print(f"to get these programs:\n  {board.install}")
-        print(f"to build, where these are, of this folder or a copy:\n  {command}\n"
+        print(f"to build, where these are, of this folder or a copy:\n  {build}\n"
               f"result:\n  {result(board, folder)}")
         return NO_TOOLS
-    code = subprocess.run([command], env=absolute(board, environment)).returncode
+    code = subprocess.run([build], env=absolute(board, environment)).returncode
     if code:
-        print(f"board: {command} failed with exit code {code}, see above", file=sys.stderr)
+        print(f"board: {build} failed with exit code {code}, see above", file=sys.stderr)
         return FAILED
     print(f"built: {result(board, folder)}")
     return BUILT

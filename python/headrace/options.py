@@ -197,7 +197,7 @@ def bench_options(sub):
     sub.add_argument("--copies", type=positive, metavar="N",
                      help="of each file: for each lane (card, default: 16), or in all (wire, "
                           "default: 8)")
-    sub.add_argument("--card", default="sim", metavar="NAME",
+    sub.add_argument("--card", metavar="NAME",
                      help="the simulated card whose image lane is measured (jpeg, default: sim)")
     sub.add_argument("--board", action="append", default=[], metavar="NAME",
                      help="one of those to measure (boards, default: all)")
