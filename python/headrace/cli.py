@@ -146,8 +146,11 @@ def check_picture(path, inputs):
 
 def save_picture(path, picture):
     """Write a Pillow image in the format of the name, which :func:`check_picture` has seen."""
-    with whole_file(path, "w+b") as file:
-        picture.save(file, Image.registered_extensions()[path.suffix.lower()])
+    encoded = io.BytesIO()  # onto a full disk, Pillow's encoder of JPEG 2000 writes for ever
+    encoded.name = path.name  # says which of its two kinds it is
+    picture.save(encoded, Image.registered_extensions()[path.suffix.lower()])
+    with whole_file(path) as file:
+        file.write(encoded.getbuffer())
 
 
 def save_array(path, array):
@@ -455,13 +458,13 @@ def parser():
     sub = verb("tokenize", tokenize, "Turn texts into tokens, one text a file.")
     files_argument(sub)
     token_options(sub, required=True)
-    output_option(sub, "FILE.npz", "arrays ids and offsets")
+    output_option(sub, "FILE.npz", "arrays ids, offsets and index (of each row's file)")
     card_options(sub)
 
     sub = verb("hash", hash_texts, "Count hashed words, one text a file, as scikit-learn does.")
     files_argument(sub)
     hash_options(sub)
-    output_option(sub, "FILE.npz", "a matrix for scipy.sparse.load_npz")
+    output_option(sub, "FILE.npz", "a matrix for scipy.sparse.load_npz; and index (of each row's file)")
     card_options(sub)
 
     sub = verb("send", send, "Do what run, tokenize (with --tokenizer) and hash (with --hash or "

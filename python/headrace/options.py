@@ -191,7 +191,7 @@ def bench_options(sub):
     sub.add_argument("what", choices=("jpeg", "text", "card", "wire", "host", "boards"),
                      help="an image lane, a text lane, cards with 1, 2 and 4 image lanes, the "
                           "network port, the driver itself (these two need no files), or what "
-                          "the boards' cards take and do (needs the extra hw, an hour)")
+                          "the boards' cards take and do (needs headrace's extra hw, an hour)")
     # With "*" they could not stand behind options in all versions of Python.
     sub.add_argument("files", nargs="+", default=[], type=Path, metavar="FILE").required = False
     sub.add_argument("--copies", type=positive, metavar="N",
