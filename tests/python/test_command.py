@@ -101,7 +101,7 @@ def test_without_pynq():
 def test_verbs_without_extras(args):
     done = run("-c", BLOCKED, "amaranth,sklearn,scipy,tokenizers", "headrace.cli", *args)
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert re.search("^headrace: (Amaranth|scikit-learn|tokenizers) is not installed: pip install ",
+    assert re.search("^headrace: .*(Amaranth|scikit-learn|tokenizers).*: pip install ",
                      done.stderr, re.M)
 
 
