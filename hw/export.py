@@ -2,11 +2,17 @@
 """Plain Verilog or RTLIL of any kernel or card: ``python -m headrace.hw.export NAME``."""
 
 import argparse
+import importlib.util
 import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
+
+from .command import check_file, command, lacking, whole_file
+
+if importlib.util.find_spec("amaranth") is None:
+    lacking("Amaranth", "hw", __name__)
 
 from amaranth.back import rtlil, verilog
 
@@ -97,6 +103,7 @@ def convert_component(component, module, *, language="verilog", platform=None):
     return verilog._convert_rtlil_text(text, strip_internal_attrs=True)
 
 
+@command("export", verilog.YosysError)
 def main(argv=None):
     """Run the command; return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m headrace.hw.export", description=__doc__)
@@ -108,13 +115,11 @@ def main(argv=None):
     if args.list or args.name is None:
         print(*KERNELS, sep="\n")
         return 0
-    try:
-        text = convert(args.name, language="rtlil" if args.rtlil else "verilog")
-    except ValueError as error:
-        print(f"export: {error}", file=sys.stderr)
-        return 1
+    check_file(args.output)
+    text = convert(args.name, language="rtlil" if args.rtlil else "verilog")
     if args.output:
-        args.output.write_text(text)
+        with whole_file(args.output, "w", encoding="utf-8") as file:
+            file.write(text)
     else:
         print(text)
     return 0

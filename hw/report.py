@@ -9,13 +9,20 @@ pins, on an LFE5UM5G-85F of speed grade 8; clock and paths are nextpnr's. For AM
 import argparse
 import collections
 import dataclasses
+import importlib.util
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+
+from .command import check_file, check_folder, command, install, lacking, whole_file
+
+if importlib.util.find_spec("amaranth") is None:
+    lacking("Amaranth", "hw", __name__)
 
 from .card.config import CardConfig
 from .export import convert_component
@@ -149,13 +156,32 @@ def rtlil_text(component, platform=None):
     return INDEX.sub(r".\1", text)
 
 
-def run(command, folder, log):
-    """Run a tool of this Python in ``folder``; what it says goes to ``log`` there."""
+class ToolError(subprocess.CalledProcessError):
+    """A tool that failed; ``output`` is where its log is."""
+
+    def __str__(self):
+        return f"{self.cmd[0]} failed with exit code {self.returncode}, see {self.output}"
+
+
+def run(tool, folder, log):
+    """Run a tool of this Python in ``folder``; what it says goes to ``log`` there.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is not here.
+    ToolError
+        If it fails.
+    """
     # Beside this Python, wherever PATH leads.
     here = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    if not shutil.which(tool[0], path=here):
+        raise FileNotFoundError(f"{tool[0]} is not here: {install('hw')}")
     with open(folder / log, "w") as file:
-        subprocess.run(command, cwd=folder, stdout=file, stderr=subprocess.STDOUT, check=True,
-                       env=dict(os.environ, PATH=here))
+        code = subprocess.run(tool, cwd=folder, stdout=file, stderr=subprocess.STDOUT,
+                              env=dict(os.environ, PATH=here)).returncode
+    if code:
+        raise ToolError(code, tool, folder / log)
 
 
 def synthesise(component, script, stem, folder, platform=None):
@@ -232,7 +258,7 @@ def measure(name, folder, seeds=(1,), family="ecp5"):
 
     Raises
     ------
-    subprocess.CalledProcessError
+    ToolError
         If a tool fails; its log is in ``folder``.
     """
     stem = re.sub(r"\W+", "_", name).strip("_")
@@ -257,13 +283,14 @@ def report(family, names, folder, seeds):
             if len(clocks := figures[-1].get("clocks", ())) > 1:
                 cells[columns.index("MHz")] = f"{min(clocks)} to {max(clocks)}"
             print(row([name, *cells]), flush=True)
-        except subprocess.CalledProcessError as error:
+        except ToolError as error:
             figures.append(None)
-            print(row([name, f"{error.cmd[0]} failed, see its log in {folder}",
+            print(row([name, error,
                        *[""] * (len(columns) - 1)]), flush=True)
     return figures
 
 
+@command("report")
 def main(argv=None):
     """Run the command; return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m headrace.hw.report", description=__doc__)
@@ -276,9 +303,9 @@ def main(argv=None):
     args = parser.parse_args(argv)
     for name in args.kernels:
         if name not in KERNELS:
-            print(f"report: Kernel must be one of {', '.join(KERNELS)}, not {name!r}",
-                  file=sys.stderr)
-            return 1
+            raise ValueError(f"Kernel must be one of {', '.join(KERNELS)}, not {name!r}")
+    check_folder(args.output)
+    check_file(args.json)
     figures = []
     for number, family in enumerate(FAMILIES if args.family == "all" else [args.family]):
         if number:
@@ -286,7 +313,8 @@ def main(argv=None):
         names = args.kernels or [name for name, k in KERNELS.items() if family in k.families]
         figures += report(family, names, args.output, args.seeds)
     if args.json:
-        args.json.write_text(json.dumps([f for f in figures if f], indent=1) + "\n")
+        with whole_file(args.json, "w", encoding="utf-8") as file:
+            file.write(json.dumps([f for f in figures if f], indent=1) + "\n")
     return int(None in figures)
 
 

@@ -30,7 +30,8 @@ sys.meta_path.insert(0, Absent())
 """
 
 MODULES = sorted(
-    ".".join(("headrace", *path.relative_to(DRIVER).with_suffix("").parts)).removesuffix(".__init__")
+    ".".join(("headrace", *path.relative_to(DRIVER).with_suffix("").parts))
+    .removesuffix(".__init__")
     for path in DRIVER.rglob("*.py")
     if "hw" not in path.relative_to(DRIVER).parts[:1] and path.name != "__main__.py")
 

@@ -8,6 +8,7 @@ tools are not here (all else is written then).
 """
 
 import argparse
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -15,6 +16,11 @@ import sys
 from pathlib import Path
 
 from ..card.commands import NO_KEY, key_of
+from ..command import check_folder, command, lacking
+
+if importlib.util.find_spec("amaranth") is None:
+    lacking("Amaranth", "hw", __name__)
+
 from .boards import BOARDS, generate
 
 
@@ -74,6 +80,7 @@ def board_key(digits):
     return key
 
 
+@command("board")
 def main(argv=None, environment=None):
     """Run the command; return its exit code."""
     environment = here(os.environ) if environment is None else environment
@@ -93,19 +100,15 @@ def main(argv=None, environment=None):
         print(table())
         return BUILT
     if args.board not in BOARDS:
-        print(f"board: Board must be one of {', '.join(BOARDS)}, not {args.board!r}",
-              file=sys.stderr)
-        return FAILED
+        raise ValueError(f"Board must be one of {', '.join(BOARDS)}, not {args.board!r}")
     board = BOARDS[args.board]
     folder = (args.output or Path("build") / board.name).resolve()
     if args.program:
         return program(board, folder, environment)
+    check_folder(folder)
     options = {}
     if args.key is not None:
-        try:
-            options["key"] = board_key(args.key)
-        except ValueError as error:
-            parser.error(str(error))
+        options["key"] = board_key(args.key)
         if not board.config.remote:
             print(f"board: {board.title} takes no key: its host decides who may use it",
                   file=sys.stderr)
@@ -114,17 +117,17 @@ def main(argv=None, environment=None):
     print("ready:", *generate(board, folder, **options), sep="\n  ", flush=True)
     if args.files:
         return BUILT
-    command = folder / "build.sh"
+    build = folder / "build.sh"
     if lacks := missing(board, environment):
         print("missing:", *lacks, sep="\n  ")
         if board.install:
             print(f"to get these programs:\n  {board.install}")
-        print(f"to build, where these are, of this folder or a copy:\n  {command}\n"
+        print(f"to build, where these are, of this folder or a copy:\n  {build}\n"
               f"result:\n  {result(board, folder)}")
         return NO_TOOLS
-    code = subprocess.run([command], env=absolute(board, environment)).returncode
+    code = subprocess.run([build], env=absolute(board, environment)).returncode
     if code:
-        print(f"board: {command} failed with exit code {code}, see above", file=sys.stderr)
+        print(f"board: {build} failed with exit code {code}, see above", file=sys.stderr)
         return FAILED
     print(f"built: {result(board, folder)}")
     return BUILT

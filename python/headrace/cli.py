@@ -6,6 +6,7 @@ import contextlib
 import functools
 import io
 import json
+import re
 import sys
 import time
 from pathlib import Path
@@ -19,6 +20,7 @@ from headrace import (
     bench, bench_boards, bench_card, bench_host, bench_text, bench_wire, demo, nic, overlay)
 from headrace.client import Client
 from headrace.hashing import HashingRecipe
+from headrace.hw.command import check_file, check_folder, command, whole_file
 from headrace.hw.status import Detail, Status
 from headrace.options import (
     bench_options, card_options, files_argument, hash_options, image_options, output_option,
@@ -71,11 +73,9 @@ def prepare(prep, paths):
     size = NETWORK_BATCH if isinstance(prep.card, Client) else BATCH
     with progress(prep.card, len(paths)) as update:
         for start in range(0, len(paths), size):
-            data = list(read(paths[start:start + size]))
-            done = iter(prep([item for item in data if not isinstance(item, Exception)],
-                             errors="return"))
-            results += [item if isinstance(item, Exception) else next(done) for item in data]
-            update(len(data))
+            done = prep(paths[start:start + size], errors="return")
+            results += done
+            update(len(done))
     return results
 
 
@@ -119,14 +119,20 @@ def report_fallbacks(counters):
               + ", ".join(f"{count} {name}" for name, count in counters["statuses"].items()))
 
 
-def check_output(path, suffix):
-    """Raise ValueError unless results can be written to a file of that name, if there is one."""
-    if path is not None and path.suffix != suffix:
+def check_output(path, suffix, inputs):
+    """Raise ValueError or OSError unless results can be written to a file of that name; say it if
+    there is none."""
+    if path is None:
+        print(f"headrace: results are not kept: give -o FILE{suffix} to keep them",
+              file=sys.stderr)
+    elif path.suffix != suffix:
         raise ValueError(f"Output must end in {suffix}, not {path.name!r}")
+    check_file(path, inputs)
 
 
-def check_picture(path):
-    """Raise ValueError unless Pillow can write a picture of that name, if there is one."""
+def check_picture(path, inputs):
+    """Raise ValueError or OSError unless Pillow can write a picture of that name, if there is one.
+    """
     if path is None:
         return
     kind = Image.registered_extensions().get(path.suffix.lower())
@@ -135,13 +141,57 @@ def check_picture(path):
     except (KeyError, OSError, ValueError):  # no such format, one to read only, or not of RGB
         raise ValueError(f"Picture must end in a suffix that Pillow can write, such as .png, "
                          f"not {path.name!r}") from None
+    check_file(path, inputs)
+
+
+def save_picture(path, picture):
+    """Write a Pillow image in the format of the name, which :func:`check_picture` has seen."""
+    encoded = io.BytesIO()  # onto a full disk, Pillow's encoder of JPEG 2000 writes for ever
+    encoded.name = path.name  # says which of its two kinds it is
+    picture.save(encoded, Image.registered_extensions()[path.suffix.lower()])
+    with whole_file(path) as file:
+        file.write(encoded.getbuffer())
+
+
+def save_array(path, array):
+    with whole_file(path) as file:
+        np.save(file, array)
+
+
+def save_rows(path, results, **arrays):
+    """Write arrays of the results that there are, and of which files these are."""
+    with whole_file(path) as file:
+        np.savez(file, **arrays, index=good_rows(results))
+
+
+def good_rows(results):
+    """Positions of the results that are no exceptions."""
+    return np.array([n for n, result in enumerate(results) if not isinstance(result, Exception)],
+                    np.int64)
+
+
+def spans(numbers):
+    """Ascending numbers for a reader: ``0-3, 5``."""
+    runs = np.split(numbers, np.flatnonzero(np.diff(numbers) != 1) + 1)
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
+
+
+def report_rows(path, results):
+    """Say which files the rows are of, if some have none."""
+    rows = good_rows(results)
+    if len(rows) == len(results):
+        return
+    what = f"of files {spans(rows)} of 0-{len(results) - 1}" if len(rows) else "of no file"
+    print(f"{path}: {len(rows)} rows, {what}: failed files have none", file=sys.stderr)
 
 
 def report_failures(paths, results):
     """Name each failed file with its reason; return the exit code."""
     for path, result in zip(paths, results):
         if isinstance(result, Exception):
-            print(f"{path}: {type(result).__name__}: {result}", file=sys.stderr)
+            # Of which item of the batch it is speaks the path.
+            text = re.sub(r"^item \d+: ", "", str(result))
+            print(f"{path}: {type(result).__name__}: {text}", file=sys.stderr)
     return int(any(isinstance(result, Exception) for result in results))
 
 
@@ -155,9 +205,9 @@ def image_recipe(args):
 
 
 def run(args):
-    check_output(args.output, ".npy")
-    check_picture(args.preview)
     recipe = image_recipe(args)
+    check_output(args.output, ".npy", args.files)
+    check_picture(args.preview, args.files)
     with open_card(args) as card:
         prep = headrace.ImagePrep(card, recipe)
         results = prepare(prep, args.files)
@@ -168,10 +218,11 @@ def run(args):
         if prep.shape is None and len({tensor.shape for tensor in good}) > 1:
             print("Results differ in shape: give --crop, or one file at a time", file=sys.stderr)
             return 1
-        np.save(args.output, np.stack(good) if good else np.empty((0, *(prep.shape or ())),
-                                                                  prep.dtype))
+        save_array(args.output, np.stack(good) if good else np.empty((0, *(prep.shape or ())),
+                                                                     prep.dtype))
+        report_rows(args.output, results)
     if args.preview and good:
-        tensor_picture(prep, good).save(args.preview)
+        save_picture(args.preview, tensor_picture(prep, good))
     shapes = ", ".join(sorted({"x".join(map(str, tensor.shape)) for tensor in good}))
     print(f"{len(good)} of {len(results)} images on card {card.name}"
           + (f": {recipe.dtype} {shapes}" if good else ""))
@@ -180,17 +231,19 @@ def run(args):
 
 
 def decode(args):
-    if args.output.suffix != ".npy":
-        check_picture(args.output)
+    if args.output.suffix == ".npy":
+        check_file(args.output, [args.file])
+    else:
+        check_picture(args.output, [args.file])
     with headrace.open(args.card, fallback=args.fallback) as card:
         try:
-            pixels = card.decode_jpeg(args.file.read_bytes())
+            pixels = card.decode_jpeg(args.file)
         except Exception as error:  # whatever Pillow raises
             return report_failures([args.file], [error])
     if args.output.suffix == ".npy":
-        np.save(args.output, pixels)
+        save_array(args.output, pixels)
     else:
-        Image.fromarray(pixels).save(args.output)
+        save_picture(args.output, Image.fromarray(pixels))
     return 0
 
 
@@ -201,7 +254,7 @@ def texts_of(paths):
 
 
 def tokenize(args):
-    check_output(args.output, ".npz")
+    check_output(args.output, ".npz", [args.tokenizer, *args.files])
     data, texts = texts_of(args.files)
     with open_card(args) as card:
         tokenizer = card.tokenizer(args.tokenizer)
@@ -212,8 +265,8 @@ def tokenize(args):
     code = report_failures(args.files, results)
     good = [row for row in results if not isinstance(row, Exception)]
     if args.output:
-        np.savez(args.output, ids=np.concatenate([np.zeros(0, np.uint32), *good]),
-                 offsets=np.cumsum([0, *map(len, good)]))
+        save_rows(args.output, results, ids=np.concatenate([np.zeros(0, np.uint32), *good]),
+                  offsets=np.cumsum([0, *map(len, good)]))
     print(f"{len(good)} of {len(results)} texts on card {card.name}: "
           f"{sum(map(len, good))} tokens")
     report_fallbacks(counters)
@@ -221,7 +274,7 @@ def tokenize(args):
 
 
 def hash_texts(args):
-    check_output(args.output, ".npz")
+    check_output(args.output, ".npz", args.files)
     data, texts = texts_of(args.files)
     with open_card(args) as card:
         vectorizer = card.hashing_vectorizer(
@@ -235,8 +288,8 @@ def hash_texts(args):
     if args.output:
         from scipy import sparse
         matrix = sparse.vstack(rows, "csr") if rows else sparse.csr_matrix((0, args.features))
-        np.savez(args.output, data=matrix.data, indices=matrix.indices, indptr=matrix.indptr,
-                 shape=matrix.shape, format="csr")
+        save_rows(args.output, results, data=matrix.data, indices=matrix.indices,
+                  indptr=matrix.indptr, shape=matrix.shape, format="csr")
     print(f"{len(rows)} of {len(results)} texts on card {card.name}: "
           f"{sum(row.nnz for row in rows)} features in {args.features} columns")
     report_fallbacks(counters)
@@ -249,6 +302,8 @@ def send(args):
         args.features = HashingRecipe.features
     if args.tokenizer and args.hash:
         raise ValueError("Give --tokenizer or --features, not both")
+    if args.preview and (args.tokenizer or args.hash):
+        raise ValueError("Give --preview only for images")
     if args.keep or args.forward:
         return send_away(args)
     if args.tokenizer:
@@ -320,11 +375,32 @@ def list_cards(args):
     return 0
 
 
-def run_bench(args):
+#: Options that not all measurements have, and those that do.
+BENCHES = {"card": ("jpeg",), "copies": ("card", "wire"), "tokenizer": ("text",),
+           "board": ("boards",), "seeds": ("boards",), "output": ("boards",)}
+
+
+def check_bench(args):
+    """Raise ValueError or OSError if the arguments do not belong together, or files are not there.
+    """
     if not args.files and args.what not in ("wire", "host"):
         raise ValueError(f"Give files to bench {args.what}")
+    if args.files and args.what == "host":
+        raise ValueError("Give no files to bench host")
+    for name, benches in BENCHES.items():
+        if getattr(args, name) and args.what not in benches:
+            raise ValueError(f"Give --{name} only to bench {' and '.join(benches)}")
+    for path in args.files:
+        with open(path, "rb"):
+            pass
+    if args.output:
+        check_folder(args.output)
+
+
+def run_bench(args):
+    check_bench(args)
     if args.what == "jpeg":
-        figures, table = bench.jpeg(args.files, card=args.card), bench.table
+        figures, table = bench.jpeg(args.files, card=args.card or "sim"), bench.table
     elif args.what == "text":
         figures, table = bench_text.text(args.files, args.tokenizer), bench_text.table
     elif args.what == "card":
@@ -339,7 +415,8 @@ def run_bench(args):
         table = bench_boards.table
         if args.output:
             args.output.mkdir(parents=True, exist_ok=True)
-            (args.output / "boards.svg").write_text(bench_boards.picture(figures))
+            with whole_file(args.output / "boards.svg", "w", encoding="utf-8") as file:
+                file.write(bench_boards.picture(figures))
     else:
         figures = bench_wire.ports(args.files, copies=args.copies or 8)
         table = bench_wire.table
@@ -381,13 +458,13 @@ def parser():
     sub = verb("tokenize", tokenize, "Turn texts into tokens, one text a file.")
     files_argument(sub)
     token_options(sub, required=True)
-    output_option(sub, "FILE.npz", "arrays ids and offsets")
+    output_option(sub, "FILE.npz", "arrays ids, offsets and index (of each row's file)")
     card_options(sub)
 
     sub = verb("hash", hash_texts, "Count hashed words, one text a file, as scikit-learn does.")
     files_argument(sub)
     hash_options(sub)
-    output_option(sub, "FILE.npz", "a matrix for scipy.sparse.load_npz")
+    output_option(sub, "FILE.npz", "a matrix for scipy.sparse.load_npz; and index (of each row's file)")
     card_options(sub)
 
     sub = verb("send", send, "Do what run, tokenize (with --tokenizer) and hash (with --hash or "
@@ -405,10 +482,12 @@ def parser():
 
     sub = verb("overlay", write_overlay,
                "Write an overlay of the simulated card for PYNQ: no bitstream, only metadata.")
-    sub.add_argument("-o", "--output", type=Path, default=Path(), metavar="FOLDER",
-                     help="default: the current folder")
-    sub.add_argument("--kind", choices=tuple(overlay.KINDS), default="alveo",
-                     help="headrace.xclbin, or headrace.bit and headrace.hwh (default: alveo)")
+    sub.add_argument("-o", "--output", type=Path, default=Path(), metavar="FOLDER|FILE",
+                     help="a folder, or a file that ends in .xclbin, .bit or .hwh (default: the "
+                          "current folder)")
+    sub.add_argument("--kind", choices=tuple(overlay.KINDS),
+                     help="headrace.xclbin, or headrace.bit and headrace.hwh (default: that of "
+                          "the file, or alveo)")
 
     sub = verb("demo", run_demo, "Show one photo's way from JPEG to tensor.")
     sub.add_argument("file", type=Path, metavar="FILE")
@@ -419,14 +498,11 @@ def parser():
     return top
 
 
+@command("headrace", headrace.HeadraceError)
 def main(argv=None):
     """Run the command; return its exit code."""
     args = parser().parse_args(argv)
-    try:
-        return args.function(args)
-    except (headrace.HeadraceError, ImportError, OSError, ValueError) as error:
-        print(f"headrace: {error}", file=sys.stderr)
-        return 1
+    return args.function(args)
 
 
 if __name__ == "__main__":

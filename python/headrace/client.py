@@ -17,7 +17,7 @@ import numpy as np
 from headrace.card import Card, Outcome, Report
 from headrace.channel import Channel, check_options
 from headrace.control import PORT, ControlError
-from headrace.errors import CardError, NoAnswer, VocabularyError
+from headrace.errors import CardError, VocabularyError
 from headrace.hashing import Refused
 from headrace.hw.status import Detail, Status
 from headrace.processes import ProcessLock
@@ -41,7 +41,7 @@ class Client(Card):
     An item that the card hands back is done again here (``fallback="cpu"``), or raises
     :class:`ItemError`; so are all texts of a tokenizer that the server's card cannot hold. An item that is lost on the way is sent again; one that is never answered
     raises :class:`NoAnswer`, and :class:`CardError` if the server has gone, whatever ``fallback``
-    says. Images are sent as files: arrays of pixels are refused.
+    says. Images are sent as files: pixels are refused.
 
     Parameters
     ----------
@@ -148,21 +148,13 @@ class Client(Card):
 
     # What a card implements
 
+    takes_pixels = False  # a message has no room for their size
+
     def _process(self, recipe, items, targets):
-        payloads, outcomes, where = [], [None] * len(items), []
-        for n, item in enumerate(items):
-            if isinstance(item, np.ndarray) and item.ndim != 1:
-                outcomes[n] = Outcome(None, Report(error=ValueError(
-                    "Image must be an encoded file for a card in the network, not an array")))
-            else:
-                payloads.append(memoryview(item))
-                where.append(n)
-        for n, entry in zip(where, self._ask(recipe, payloads)):
-            if isinstance(entry, Exception):
-                outcomes[n] = Outcome(None, Report(error=_at(entry, n)))
-                continue
-            completion, result = entry
-            outcomes[n] = _image(recipe, completion, result, targets[n])
+        outcomes = []
+        for entry, target in zip(self._ask(recipe, items), targets):
+            outcomes.append(Report(error=entry) if isinstance(entry, Exception)
+                            else _image(recipe, *entry, target))
         return settle_images(self.fallback, recipe, items, targets, outcomes)
 
     def _hash(self, recipe, items):
@@ -296,11 +288,6 @@ class _Slot:
         if self._channel is not None:
             self._channel.close()
             self._channel = None
-
-
-def _at(error, index):
-    """An item's error with its index in the caller's list."""
-    return NoAnswer(index, error.times, error.seconds) if isinstance(error, NoAnswer) else error
 
 
 def _text(entry, collect):

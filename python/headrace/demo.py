@@ -2,32 +2,59 @@
 """One photo's way from JPEG to tensor, with figures and a picture."""
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 import headrace
 from headrace import bench, reference
+from headrace.hw.command import check_folder, whole_file
 from headrace.recipe import Recipe
 
 
 __all__ = ["run"]
 
 
-def side_by_side(pictures, path):
-    """Save pictures in a row, tops aligned, on white."""
-    gap = 8
-    canvas = Image.new("RGB", (sum(one.shape[1] for one in pictures) + gap * (len(pictures) + 1),
-                               max(one.shape[0] for one in pictures) + 2 * gap), "white")
-    left = gap
-    for picture in pictures:
-        canvas.paste(Image.fromarray(picture), (left, gap))
-        left += picture.shape[1] + gap
-    canvas.save(path)
+def side_by_side(pictures):
+    """Pictures in a row on white, each below its caption.
+
+    Parameters
+    ----------
+    pictures : dict of str to ndarray
+        Pixels by caption, which may have several lines.
+
+    Returns
+    -------
+    PIL.Image.Image
+    """
+    gap, size = 12, 16
+    try:
+        font = ImageFont.load_default(size)
+    except OSError:  # without FreeType there is one size
+        font = ImageFont.load_default()
+    draw = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    captions = [draw.multiline_textbbox((0, 0), caption, font=font) for caption in pictures]
+    top = gap + max(bottom for _, _, _, bottom in captions) + gap
+    widths = [max(int(right) + 1, picture.shape[1])
+              for (_, _, right, _), picture in zip(captions, pictures.values())]
+    canvas = Image.new("RGB", (sum(widths) + gap * (len(widths) + 1), int(top) + gap + max(
+        picture.shape[0] for picture in pictures.values())), "white")
+    draw, left = ImageDraw.Draw(canvas), gap
+    for width, (caption, picture) in zip(widths, pictures.items()):
+        draw.multiline_text((left, gap), caption, fill="black", font=font)
+        canvas.paste(Image.fromarray(picture), (left, int(top)))
+        left += width + gap
+    return canvas
+
+
+def difference(result, expected):
+    """How many bytes differ, for a reader."""
+    different = int((result.view(np.uint8) != expected.view(np.uint8)).sum())
+    return f"{different} of {result.nbytes} bytes differ from Pillow"
 
 
 def verdict(result, expected):
-    """``yes``, or how many elements differ."""
-    different = int((result.view(np.uint8) != expected.view(np.uint8)).sum())
-    return "yes, every bit" if not different else f"NO: {different} bytes differ"
+    """``yes``, or how many bytes differ."""
+    return ("yes, every bit" if np.array_equal(result, expected)
+            else f"NO: {difference(result, expected)}")
 
 
 def run(path, folder, name=None):
@@ -37,11 +64,22 @@ def run(path, folder, name=None):
     -------
     int
         0 if everything equals Pillow.
+
+    Raises
+    ------
+    ValueError
+        If it is no photo that Pillow can open.
     """
+    check_folder(folder)
     data = path.read_bytes()
+    try:
+        truth = reference.process(Recipe(), data)
+    except Exception as error:  # whatever Pillow raises
+        raise ValueError(f"{path}: {type(error).__name__}: {error}") from error
     norm = dict(mean=headrace.IMAGENET_MEAN, std=headrace.IMAGENET_STD, dtype="float16")
     with headrace.open(name) as card:
         pixels = card.decode_jpeg(data)
+        who = f"CPU, for card {card.name}," if card.last[0].fallback else f"Card {card.name}"
         prep = card.image(resize=256, crop=224, **norm)
         tensor = prep(data)
         cycles = prep.last[0].cycles
@@ -49,7 +87,6 @@ def run(path, folder, name=None):
         fallbacks = card.counters()["fallbacks"]
         kind = card.name
     recipe = prep.recipe
-    truth = reference.process(Recipe(), data)
     checks = {"pixels": (pixels, truth), "tensor": (tensor, reference.process(recipe, data)),
               "crop": (cropped, reference.process(Recipe(256, 224), data))}
 
@@ -67,8 +104,13 @@ def run(path, folder, name=None):
         print(bench.table(bench.jpeg([path])))
 
     folder.mkdir(parents=True, exist_ok=True)
-    np.save(folder / "tensor.npy", tensor)
-    # The input as Pillow decodes it, then the card's pixels and the card's crop.
-    side_by_side([truth, pixels, cropped], folder / "demo.png")
+    with whole_file(folder / "tensor.npy") as file:
+        np.save(file, tensor)
+    picture = side_by_side({
+        f"Pillow decodes\n{width} x {height} pixels": truth,
+        f"{who} decodes\n{difference(*checks['pixels'])}": pixels,
+        f"and resizes to 256, crops 224 x 224\n{difference(*checks['crop'])}": cropped})
+    with whole_file(folder / "demo.png") as file:
+        picture.save(file, "PNG")
     print(f"written              {folder / 'tensor.npy'}, {folder / 'demo.png'}")
     return int(any(not np.array_equal(*check) for check in checks.values()))

@@ -7,7 +7,7 @@ import operator
 
 import numpy as np
 
-from headrace.errors import at as at_item
+from headrace.errors import of_item
 from headrace.token_recipe import FIRST
 
 
@@ -215,7 +215,7 @@ def arrange(recipe, defaults, layout, items, offsets=None):
         try:
             rows.append(layout.cut(item, around[len(item)]))
         except ValueError as error:
-            raise error if len(items) == 1 else at_item(error, n) from None
+            raise error if len(items) == 1 else of_item(error, n) from None
     lengths = [sum(map(len, row)) + around[len(row)] for row in rows]
     widths = layout.widths(lengths)
     size = sum(widths)

@@ -4,7 +4,7 @@
 from headrace.hw.status import Detail, Status
 
 
-__all__ = ["HeadraceError", "CardError", "ItemError", "NoAnswer", "VocabularyError", "at"]
+__all__ = ["HeadraceError", "CardError", "ItemError", "NoAnswer", "VocabularyError", "of_item"]
 
 
 class HeadraceError(Exception):
@@ -65,14 +65,34 @@ class VocabularyError(HeadraceError, ValueError):
     """A tokenizer that is more than a card's tables hold. The message says which limit."""
 
 
-def at(error, index):
-    """An item's error, with the item's position in the caller's list."""
+def of_item(error, index):
+    """An item's exception that says which one of a batch it is about.
+
+    Parameters
+    ----------
+    error : Exception
+    index : int
+        Position of the item in its batch.
+
+    Returns
+    -------
+    Exception
+        Of the same type, with a member ``index``; its text or a note of it has the index, too.
+        A :class:`CardError` is no item's, and stays as it is.
+    """
+    if isinstance(error, CardError):
+        return error
     if isinstance(error, ItemError):
         return ItemError(error.status, error.detail, index)
     if isinstance(error, NoAnswer):
         return NoAnswer(index, error.times, error.seconds)
     if isinstance(error, UnicodeError) and len(error.args) == 5:
-        return type(error)(*error.args[:4], f"{error.args[4]} (item {index})")
-    if isinstance(error, (ValueError, TypeError, AttributeError)) and len(error.args) == 1:
-        return type(error)(f"item {index}: {error}")
+        error = type(error)(*error.args[:4], f"{error.args[4]} (item {index})")
+        error.index = index
+        return error
+    error.index = index
+    if len(error.args) == 1 and isinstance(error.args[0], str):
+        error.args = f"item {index}: {error.args[0]}",
+    elif hasattr(error, "add_note"):  # since Python 3.11
+        error.add_note(f"item {index}")
     return error

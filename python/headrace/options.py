@@ -193,13 +193,13 @@ def bench_options(sub):
     sub.add_argument("what", choices=("jpeg", "text", "card", "wire", "host", "boards"),
                      help="an image lane, a text lane, cards with 1, 2 and 4 image lanes, the "
                           "network port, the driver itself (these two need no files), or what "
-                          "the boards' cards take and do (needs the extra hw, an hour)")
+                          "the boards' cards take and do (needs headrace's extra hw, an hour)")
     # With "*" they could not stand behind options in all versions of Python.
     sub.add_argument("files", nargs="+", default=[], type=Path, metavar="FILE").required = False
     sub.add_argument("--copies", type=positive, metavar="N",
                      help="of each file: for each lane (card, default: 16), or in all (wire, "
                           "default: 8)")
-    sub.add_argument("--card", default="sim", metavar="NAME",
+    sub.add_argument("--card", metavar="NAME",
                      help="the simulated card whose image lane is measured (jpeg, default: sim)")
     sub.add_argument("--board", action="append", default=[], metavar="NAME",
                      help="one of those to measure (boards, default: all)")

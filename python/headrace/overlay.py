@@ -13,6 +13,7 @@ from headrace.hw.board.kernel_xml import kernel_element
 from headrace.hw.board.register_map import register_map
 from headrace.hw.card import registers
 from headrace.hw.card.config import BUS
+from headrace.hw.command import check_file, check_folder, whole_file
 
 
 __all__ = ["KINDS", "write"]
@@ -166,14 +167,16 @@ def bit(memory):
 KINDS = {"alveo": {".xclbin": xclbin}, "zynq": {".bit": bit, ".hwh": hwh}}
 
 
-def write(folder, kind, memory=1 << 28):
+def write(target, kind=None, memory=1 << 28):
     """Write an overlay without bitstream for the simulated card.
 
     Parameters
     ----------
-    folder : Path
-        Is made if it is not there.
-    kind : "alveo" or "zynq"
+    target : Path
+        A file, if it ends as one of an overlay does; the others of that overlay are beside it,
+        named alike. Else a folder, which is made if it is not there.
+    kind : "alveo" or "zynq", optional
+        By default that of the file, or ``"alveo"``.
     memory : int
         Bytes of the card's memory.
 
@@ -182,11 +185,23 @@ def write(folder, kind, memory=1 << 28):
     list of Path
         The files; the first is the one that ``pynq.Overlay`` is given.
     """
+    of_file = None if target.is_dir() else next(
+        (name for name, endings in KINDS.items() if target.suffix in endings), None)
+    kind = kind or of_file or next(iter(KINDS))
     if kind not in KINDS:
         raise ValueError(f"Kind must be one of {', '.join(KINDS)}, not {kind!r}")
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for ending, make in KINDS[kind].items():
-        paths.append(folder / f"{NAME}{ending}")
-        paths[-1].write_bytes(make(memory))
-    return paths
+    if of_file not in (None, kind):
+        raise ValueError(f"Overlay of kind {kind} must end in {' or '.join(KINDS[kind])}, not "
+                         f"{target.name!r}")
+    stem = target.with_suffix("") if of_file else target / NAME
+    if of_file is None:
+        check_folder(target)
+        target.mkdir(parents=True, exist_ok=True)
+    made = {stem.with_name(stem.name + ending): make(memory)
+            for ending, make in KINDS[kind].items()}
+    for path in made:
+        check_file(path)
+    for path, data in made.items():
+        with whole_file(path) as file:
+            file.write(data)
+    return list(made)

@@ -166,7 +166,7 @@ def settle_images(fallback, recipe, items, targets, outcomes):
                 outcome = redo(recipe, items[n], targets[n], status=outcome.status,
                                detail=outcome.detail, cycles=outcome.cycles, fallback=True)
             else:
-                error = ItemError(outcome.status, outcome.detail, n if len(items) > 1 else None)
+                error = ItemError(outcome.status, outcome.detail)
                 outcome = Outcome(None, dataclasses.replace(outcome, error=error))
         settled.append(outcome)
     return settled

@@ -7,7 +7,7 @@ import numpy as np
 
 from headrace import token_source
 from headrace.encoding import BatchEncoding, Layout, arrange, as_tensors, split
-from headrace.errors import at
+from headrace.errors import of_item
 from headrace.hw.status import Detail
 
 
@@ -306,7 +306,7 @@ def _settled(rows, where, errors="raise"):
     """Rows, whose exceptions say where they are; the first is raised if that is wanted."""
     for n, row in enumerate(rows):
         if isinstance(row, Exception):
-            rows[n] = row if where[n] is None else at(row, where[n])
+            rows[n] = row if where[n] is None else of_item(row, where[n])
             if errors == "raise":
                 raise rows[n]
     return rows

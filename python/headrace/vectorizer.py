@@ -5,7 +5,7 @@ import numpy as np
 from sklearn.feature_extraction import text
 from sklearn.preprocessing import normalize
 
-from headrace.errors import ItemError, at
+from headrace.errors import ItemError, of_item
 from headrace.hashing import MAX_N, HashingRecipe, Refused, as_rows
 
 
@@ -107,7 +107,7 @@ class HashingVectorizer(text.HashingVectorizer):
         hashed = self.card._hash(recipe, [payloads[n] for n in sent]) if sent else []
         for n, result in zip(sent, hashed):
             if isinstance(result, Exception):
-                features[n] = at(result, n)
+                features[n] = of_item(result, n)
             elif not isinstance(result, Refused):
                 features[n] = result
             elif getattr(self.card, "fallback", "cpu") == "raise":
@@ -137,7 +137,7 @@ class HashingVectorizer(text.HashingVectorizer):
                     try:
                         words = analyze(documents[n])
                     except Exception as error:  # whatever it makes of what is no text
-                        features[n] = at(error, n)
+                        features[n] = of_item(error, n)
                         continue
                     done.append(n)
                     yield words

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line, as the README has it."""
 
+import contextlib
 import json
 import re
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -64,29 +66,46 @@ def test_run_names_bad_files(sim_built, small, tmp_path, capsys):
     captured = capsys.readouterr()
     assert "bad.jpg: UnidentifiedImageError" in captured.err
     assert "missing.jpg: FileNotFoundError" in captured.err
+    assert f"{out}: 1 rows, of files 1 of 0-2: failed files have none\n" in captured.err
     assert np.load(out).shape == (1, 3, 16, 16)
 
 
-@pytest.mark.parametrize("options", [
-    ["--resize", "10", "-o", "nowhere/batch.npy"],    # shapes differ
-    ["--crop", "8", "-o", "nowhere/batch.npy"],       # cannot be written
-    ["--crop", "8", "--preview", "nowhere/x.png"]])
-def test_bad_files_are_named_whatever_follows(small, tmp_path, options, capsys, monkeypatch):
+@contextlib.contextmanager
+def no_room(limit=100):
+    """Files cannot grow beyond some bytes, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("options, message", [
+    (["--resize", "10", "-o", "batch.npy"], "Results differ in shape"),
+    (["--crop", "8", "-o", "batch.npy"], "batch.npy could not be written: "),
+    (["--crop", "8", "--preview", "x.png"], "x.png could not be written: ")])
+def test_bad_files_are_named_whatever_follows(small, tmp_path, options, message, capsys,
+                                              monkeypatch):
     monkeypatch.chdir(tmp_path)
     with Image.open(small) as picture:
         picture.resize((40, 80)).save("tall.jpg")
-    assert cli.main(["run", str(small), "nothere.jpg", "tall.jpg", "--card", "cpu", *options]) == 1
+    with no_room():
+        assert cli.main(["run", str(small), "nothere.jpg", "tall.jpg", "--card", "cpu",
+                         *options]) == 1
     error = capsys.readouterr().err
-    assert error.startswith("nothere.jpg: FileNotFoundError")
-    assert ("Results differ in shape" if "--resize" in options else "No such file") in error
+    assert "nothere.jpg: FileNotFoundError" in error and message in error
 
 
 def test_bad_texts_are_named_whatever_follows(words, tmp_path, capsys):
     paths, tokenizer, _ = words
     for args in (["tokenize", "--tokenizer", str(tokenizer)], ["hash", "--features", "10"]):
-        assert cli.main([args[0], *map(str, paths), *args[1:], "--card", "cpu",
-                         "-o", str(tmp_path / "nowhere" / "x.npz")]) == 1
-        assert "bad.txt: UnicodeDecodeError" in capsys.readouterr().err
+        with no_room():
+            assert cli.main([args[0], *map(str, paths), *args[1:], "--card", "cpu",
+                             "-o", str(tmp_path / "x.npz")]) == 1
+        error = capsys.readouterr().err
+        assert "bad.txt: UnicodeDecodeError" in error and "x.npz could not be written" in error
+        assert not (tmp_path / "x.npz").exists()
 
 
 @pytest.mark.parametrize("args, message", [
@@ -264,6 +283,7 @@ def test_tokenize(words, tmp_path, card, capsys, request):
                 for text in paths[:2]]
     assert found["ids"].tolist() == sum(expected, [])
     assert found["offsets"].tolist() == [0, len(expected[0]), len(expected[0] + expected[1])]
+    assert found["index"].tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("content, message", [
@@ -295,6 +315,9 @@ def test_hash(words, tmp_path, card, capsys, request):
     expected = HashingVectorizer(n_features=1000, ngram_range=(1, 2)).transform(
         path.read_bytes() for path in paths[:2])
     assert (found != expected).nnz == 0 and found.shape == expected.shape
+    assert cli.main(["hash", *map(str, paths[::-1]), "--card", card, "-o", str(out)]) == 1
+    with np.load(out) as file:
+        assert file["index"].tolist() == [1, 2]
 
 
 def test_bench_text(sim_built, words, capsys):

@@ -82,7 +82,7 @@ def test_decode_and_targets():
         batch = np.empty((2, 3, 16, 16), np.uint8)
         assert card.image(**TINY)([data, data], out=batch) is batch
         np.testing.assert_array_equal(batch[1], hr.open("cpu").image(**TINY)(data))
-        with pytest.raises(ValueError, match="^Image must be an encoded file for a card in"):
+        with pytest.raises(ValueError, match="^A card in the network must be given encoded"):
             card.resize(out, (5, 5))
         with pytest.raises(ValueError, match="^Out must be of shape"):
             card.decode_jpeg(data, out=np.zeros((1, 1, 3), np.uint8))

@@ -58,10 +58,10 @@ def test_decode_out(card, jpeg, pixels):
         card.decode_jpeg([jpeg], out=[out, out])
 
 
-@pytest.mark.parametrize("item", ["a path", 7, None, [7], np.zeros((2, 2, 4), np.uint8),
+@pytest.mark.parametrize("item", [7, None, [7], np.zeros((2, 2, 4), np.uint8),
                                   np.zeros((2, 2, 3), np.float32), np.zeros((0, 2, 3), np.uint8)])
 def test_items_wrong(card, item):
-    with pytest.raises(ValueError, match=r"^(Item|Pixels|Data) must be "):
+    with pytest.raises(ValueError, match=r"^(item 0: )?(Item|Pixels) must be "):
         card.image(resize=4)(item)
 
 
@@ -117,7 +117,7 @@ def test_items_in_arrays(card, jpeg):
         np.testing.assert_array_equal(prep(items), prep([jpeg, jpeg]))
     np.testing.assert_array_equal(prep(np.frombuffer(jpeg, np.uint8)), prep(jpeg))
     for item in np.uint8(5), np.array(5), np.zeros(5), [np.int64(3)]:
-        with pytest.raises(ValueError, match="^(Item|Pixels) must be "):
+        with pytest.raises(ValueError, match="^(item 0: )?(Item|Pixels) must be "):
             prep(item)
 
 

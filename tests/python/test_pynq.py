@@ -22,10 +22,11 @@ from headrace.hw.board.identity import VLNV
 from headrace.hw.card import registers
 from headrace.hw.card.config import CONFIGS
 from headrace.hw.card.jobs import Kind
+from headrace.hw.command import install
 from pictures import jpeg
 
 if importlib.util.find_spec("pynq") is None:
-    pytest.skip("PYNQ is not installed: pip install 'headrace[pynq]'", allow_module_level=True)
+    pytest.skip(f"PYNQ is not installed: {install('pynq')}", allow_module_level=True)
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # PYNQ's own
     import pynq

@@ -13,11 +13,12 @@ from headrace import overlay
 from headrace.bus_card import pack_recipe
 from headrace.hw.card import registers
 from headrace.hw.card.jobs import Kind
+from headrace.hw.command import install
 from fake_pyxrt import Machine
 from pictures import jpeg
 
 if importlib.util.find_spec("pynq") is None:
-    pytest.skip("PYNQ is not installed: pip install 'headrace[pynq]'", allow_module_level=True)
+    pytest.skip(f"PYNQ is not installed: {install('pynq')}", allow_module_level=True)
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # PYNQ's own
     import pynq

@@ -7,8 +7,10 @@ that knows nothing of headrace.
 
 import importlib.util
 
+from headrace.hw.command import lacking
+
 if importlib.util.find_spec("pynq") is None:
-    raise ImportError("PYNQ is not installed: run `pip install 'headrace[pynq]'`")
+    lacking("PYNQ", "pynq", __name__)
 
 from headrace.pynq.device import SimDevice, XrtDevice
 from headrace.pynq.driver import Headrace
