@@ -494,3 +494,45 @@ def test_other_overlays(folder, tmp_path):
 def test_before_download():
     with pytest.raises(hr.CardError, match="^An overlay must be downloaded"):
         hp.SimDevice().read_registers(0, 4)
+
+
+def test_after_a_fork(folder):
+    """The device is its parent's: a clear error in the child at once, whoever has it there."""
+    program = f"""
+import os, signal, sys, warnings
+warnings.simplefilter("ignore")
+sys.path.insert(0, {str(ROOT / "tests")!r})
+import numpy as np
+import pynq
+import headrace as hr
+import headrace.pynq as hp
+from pictures import jpeg, pillow
+from pynq.pl_server.device import Device
+Device.active_device = hp.SimDevice()
+kernel = pynq.Overlay({str(folder / FILES["alveo"])!r}).headrace_1
+
+def right(n):
+    return np.array_equal(kernel.decode_jpeg(jpeg(40, 56, n)), pillow(jpeg(40, 56, n)))
+
+assert right(1)
+kernel._making.acquire()
+kernel.device._lock.acquire()
+for work in (lambda: right(2), lambda: kernel.counters(), lambda: kernel.mmio.read(0x40)):
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(30)
+        code = 1
+        try:
+            work()
+        except hr.CardError as error:
+            code = 0 if "process that opened it" in str(error) else 2
+        finally:
+            os._exit(code)
+    assert os.waitpid(pid, 0)[1] == 0
+kernel._making.release()
+kernel.device._lock.release()
+assert right(3)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True,
+                          timeout=120)
+    assert done.returncode == 0, done.stderr
