@@ -78,6 +78,29 @@ def test_other_files_are_as_pillow_has_them(sim, cpu, entry):
         assert report.fallback and report.detail is not hr.Detail.NONE
 
 
+@pytest.mark.parametrize("options", [{}, dict(restart_marker_blocks=5)], ids=str)
+def test_fill_bytes(strict, cpu, options):
+    """Before a marker they are nothing; before a stuffed byte, damage. libjpeg's fast path, which
+    is taken where much is left of the file, and its slow one differ there."""
+    file = io.BytesIO()
+    Image.fromarray(np.random.default_rng(3).integers(0, 256, (96, 160), np.uint8)).save(
+        file, "jpeg", quality=90, **options)
+    data, spots = file.getvalue(), []
+    at = data.index(b"\xff\xda")
+    while (at := data.find(b"\xff", at + 2)) >= 0:
+        spots.append(at)
+    assert len(spots) > 20
+    for at in spots:
+        filled = data[:at] + b"\xff" + data[at:]
+        if data[at + 1]:
+            for more in b"", bytes(4000):
+                np.testing.assert_array_equal(strict.decode_jpeg(filled + more),
+                                              cpu.decode_jpeg(data))
+        else:
+            with pytest.raises(hr.ItemError, match="a fill byte in coded data"):
+                strict.decode_jpeg(filled)
+
+
 def test_bytes_behind_the_end(sim, cpu):
     """They cost nothing: they are not read, of good files and of bad ones."""
     file = io.BytesIO()
