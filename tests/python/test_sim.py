@@ -85,20 +85,17 @@ def test_fill_bytes(strict, cpu, options):
     file = io.BytesIO()
     Image.fromarray(np.random.default_rng(3).integers(0, 256, (96, 160), np.uint8)).save(
         file, "jpeg", quality=90, **options)
-    data, spots = file.getvalue(), []
+    data, stuffed, markers = file.getvalue(), [], []
     at = data.index(b"\xff\xda")
     while (at := data.find(b"\xff", at + 2)) >= 0:
-        spots.append(at)
-    assert len(spots) > 20
-    for at in spots:
-        filled = data[:at] + b"\xff" + data[at:]
-        if data[at + 1]:
-            for more in b"", bytes(4000):
-                np.testing.assert_array_equal(strict.decode_jpeg(filled + more),
-                                              cpu.decode_jpeg(data))
-        else:
-            with pytest.raises(hr.ItemError, match="a fill byte in coded data"):
-                strict.decode_jpeg(filled)
+        (markers if data[at + 1] else stuffed).append(at)
+    files = [[data[:at] + b"\xff" + data[at:] + more for at in spots[::len(spots) // 6 or 1]]
+             for spots in (stuffed, markers) for more in (b"", bytes(4000))]
+    assert len(files[0]) >= 6
+    for result in strict.image()([*files[0], *files[1]], errors="return"):
+        assert isinstance(result, hr.ItemError) and result.detail is hr.Detail.FILL
+    for pixels in strict.decode_jpeg([*files[2], *files[3]]):
+        np.testing.assert_array_equal(pixels, cpu.decode_jpeg(data))
 
 
 def test_bytes_behind_the_end(sim, cpu):
