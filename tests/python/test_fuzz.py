@@ -31,20 +31,25 @@ class Lenient:
         return self
 
     def __call__(self, files, errors):
-        results, self.last = [], []
-        for file in files:
-            status, detail = Status.OK, Detail.NONE
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    results.append(pillow(file.replace(b"\xff\xff\0", b"\xff\0")))
-                if file not in self.whole and b"\xff\xff\0" not in file:
-                    raise ValueError   # what else it takes is no matter here
-            except Exception:
-                status, detail = Status.CORRUPT, Detail.BITS
-                results[len(self.last):] = [hr.ItemError(status, detail)]
-            self.last.append(types.SimpleNamespace(status=status, detail=detail))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")   # of odd metadata
+            results = [self.decode(file) for file in files]
+        self.last = [types.SimpleNamespace(
+            detail=Detail.BITS if isinstance(result, Exception) else Detail.NONE)
+            for result in results]
         return results
+
+    def decode(self, file):
+        """Only whole files, and those with such bytes: what else it does is no matter here."""
+        error = hr.ItemError(Status.CORRUPT, Detail.BITS)
+        if file in self.whole:
+            return pillow(file)
+        if b"\xff\xff\0" not in file:
+            return error
+        try:
+            return pillow(file.replace(b"\xff\xff\0", b"\xff\0"))
+        except Exception:  # whatever Pillow's plugins raise
+            return error
 
 
 def test_what_is_wrong_is_found(tmp_path):

@@ -80,6 +80,26 @@ def test_other_files_are_as_pillow_has_them(sim, cpu, entry):
         assert report.fallback and report.detail is not hr.Detail.NONE
 
 
+@pytest.mark.parametrize("options", [{}, dict(restart_marker_blocks=5)], ids=str)
+def test_fill_bytes(strict, cpu, options):
+    """Before a marker they are nothing; before a stuffed byte, damage. libjpeg's fast path, which
+    is taken where much is left of the file, and its slow one differ there."""
+    file = io.BytesIO()
+    Image.fromarray(np.random.default_rng(3).integers(0, 256, (96, 160), np.uint8)).save(
+        file, "jpeg", quality=90, **options)
+    data, stuffed, markers = file.getvalue(), [], []
+    at = data.index(b"\xff\xda")
+    while (at := data.find(b"\xff", at + 2)) >= 0:
+        (markers if data[at + 1] else stuffed).append(at)
+    files = [[data[:at] + b"\xff" + data[at:] + more for at in spots[::len(spots) // 6 or 1]]
+             for spots in (stuffed, markers) for more in (b"", bytes(4000))]
+    assert len(files[0]) >= 6
+    for result in strict.image()([*files[0], *files[1]], errors="return"):
+        assert isinstance(result, hr.ItemError) and result.detail is hr.Detail.FILL
+    for pixels in strict.decode_jpeg([*files[2], *files[3]]):
+        np.testing.assert_array_equal(pixels, cpu.decode_jpeg(data))
+
+
 def test_bytes_behind_the_end(sim, cpu):
     """They cost nothing: they are not read, of good files and of bad ones."""
     file = io.BytesIO()
