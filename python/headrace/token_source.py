@@ -3,7 +3,6 @@
 do unless told otherwise."""
 
 import dataclasses
-import errno
 import json
 import os
 from pathlib import Path
@@ -119,9 +118,6 @@ def _from_files(path):
     try:
         with panics():
             tokenizer = library().Tokenizer.from_str(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise FileNotFoundError(errno.ENOENT, "No such file or folder, and names of models are "
-                                "not looked up", str(path)) from None
     except OSError:
         raise
     except Exception as error:  # the library raises plain Exception

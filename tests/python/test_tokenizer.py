@@ -397,7 +397,7 @@ def test_no_files(tmp_path):
     made().save(str(tmp_path / "tokenizer.json"))
     with pytest.raises(ValueError, match="^tokenizer_config.json must be JSON, not "):
         Tokenizer(HandingBack(), tmp_path)
-    with pytest.raises(FileNotFoundError, match="names of models are not looked up: 'bert-base'"):
+    with pytest.raises(FileNotFoundError, match="No such file or directory: 'bert-base'"):
         Tokenizer(HandingBack(), "bert-base")
 
 
