@@ -92,7 +92,7 @@ def read(tokenizer, pad_token=None):
     else:
         recipe = TokenRecipe(tokenizer.to_str())
     if pad_token is not None:
-        if recipe.token_id(pad_token) is None:
+        if not isinstance(pad_token, str) or recipe.token_id(pad_token) is None:
             raise ValueError(f"Pad_token must be in the vocabulary, not {pad_token!r}")
         settings |= {"pad_token": pad_token}
     return recipe, _defaults(recipe, settings)
@@ -183,11 +183,14 @@ def _defaults(recipe, settings):
     for name, side in sides.items():
         if side not in ("left", "right"):
             raise ValueError(f"{name.capitalize()} must be left or right, not {side!r}")
+    inputs = settings.get("model_input_names", INPUTS)
+    if not isinstance(inputs, (list, tuple)) or not all(isinstance(name, str) for name in inputs):
+        raise ValueError(f"Model_input_names must be a list of strings, not {inputs!r}")
     return Defaults(
         None if number is None else token, number,
         settings.get("pad_type_id", padding.get("pad_type_id", 0)), **sides,
         model_max_length=_length(settings.get("model_max_length")),
-        inputs=tuple(settings.get("model_input_names", INPUTS)))
+        inputs=tuple(inputs))
 
 
 def _length(value):

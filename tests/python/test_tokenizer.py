@@ -291,6 +291,10 @@ def test_offsets_are_counted():
     with hr.open("cpu") as cpu:
         wanted = cpu.tokenizer(made())(TEXTS, return_offsets_mapping=True)
         assert cpu.counters()["statuses"] == {} and cpu.counters()["items"] == len(TEXTS)
+        tok = cpu.tokenizer(made())
+    for call in tok, tok.each, lambda texts: tok(texts, return_offsets_mapping=True):
+        with pytest.raises(hr.CardError, match="^Card must be open, not closed"):
+            call(TEXTS)
     card = HandingBack()
     found = Tokenizer(card, made())(TEXTS, return_offsets_mapping=True)
     assert card.counters() == {"items": len(TEXTS), "fallbacks": len(TEXTS), "failures": 0,
@@ -356,8 +360,9 @@ def test_no_padding_token():
         with pytest.raises(ValueError, match="^Padding needs a token for it, .*pad_token="):
             tok(["the", "a b"], padding=padding)
     assert padded(Tokenizer(HandingBack(), source, pad_token="[P]")) == (0, False)
-    with pytest.raises(ValueError, match=r"^Pad_token must be in the vocabulary, not '\[PAD\]'$"):
-        Tokenizer(HandingBack(), source, pad_token="[PAD]")
+    for wrong in "[PAD]", 5, ["[P]"]:
+        with pytest.raises(ValueError, match="^Pad_token must be in the vocabulary, not "):
+            Tokenizer(HandingBack(), source, pad_token=wrong)
 
 
 @pytest.mark.parametrize("config, types", [
@@ -385,6 +390,7 @@ def test_longest_row_of_the_model(tmp_path):
     (dict(special_tokens_map={"pad_token": 5}), "Token of tokenizer_config.json must be a str"),
     (dict(tokenizer_config={"padding_side": "top"}), "Padding_side must be left or right"),
     (dict(tokenizer_config={"model_max_length": "long"}), "Model_max_length must be a number"),
+    (dict(tokenizer_config={"model_input_names": 5}), "Model_input_names must be a list of str"),
 ])
 def test_wrong_files(files, message, tmp_path):
     with pytest.raises(ValueError, match=f"^{message}"):
