@@ -11,7 +11,7 @@ from headrace.errors import at as at_item
 from headrace.token_recipe import FIRST
 
 
-__all__ = ["BatchEncoding", "Layout", "arrange", "as_tensors"]
+__all__ = ["BatchEncoding", "Layout", "arrange", "as_tensors", "split"]
 
 
 STRATEGIES = "longest_first", "only_first", "only_second"

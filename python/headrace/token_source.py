@@ -16,9 +16,14 @@ __all__ = ["Defaults", "read"]
 #: Special tokens that a configuration names, in the order in which transformers adds them.
 NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token",
          "mask_token")
-#: Classes of transformers whose models take no types of tokens.
+#: Classes of transformers that are of no model, or of none that is named.
+WITHOUT_CLASS = {"None", "PreTrainedTokenizer", "TokenizersBackend"}
+#: Classes whose models take no types of tokens.
 WITHOUT_TYPES = {"DistilBertTokenizer", "MPNetTokenizer", "RetriBertTokenizer",
-                 "PreTrainedTokenizer", "TokenizersBackend"}
+                 *WITHOUT_CLASS} - {"None"}
+#: Options of BERT's normalizer by their names in a configuration.
+NORMALIZING = {"do_lower_case": "lowercase", "strip_accents": "strip_accents",
+               "tokenize_chinese_chars": "handle_chinese_chars"}
 #: What other models take.
 INPUTS = "input_ids", "token_type_ids", "attention_mask"
 #: A longest row above this is none.
@@ -124,6 +129,10 @@ def _from_files(path):
         raise ValueError(f"Tokenizer must be a tokenizer.json, not {path}: {error}") from None
     config = _json(path.parent / "tokenizer_config.json")
     special = _json(path.parent / "special_tokens_map.json")
+    kind = str(config.get("tokenizer_class")).removesuffix("Fast")
+    tokenizer = _normalized(tokenizer, kind, config)
+    if config.get("split_special_tokens"):
+        tokenizer.encode_special_tokens = True
     # As transformers: the map is of older files, and only counts without the newer field.
     named = config if "added_tokens_decoder" in config else config | special
     tokens = {name: _content(named[name]) for name in NAMED if named.get(name) is not None}
@@ -131,7 +140,6 @@ def _from_files(path):
     settings = {"pad_token": tokens.get("pad_token")} | {
         name: config[name] for name in ("padding_side", "truncation_side", "model_max_length",
                                         "model_input_names") if config.get(name) is not None}
-    kind = str(config.get("tokenizer_class")).removesuffix("Fast")
     if kind in WITHOUT_TYPES:
         settings.setdefault("model_input_names", [name for name in INPUTS if "type" not in name])
     return tokenizer, settings
@@ -156,6 +164,23 @@ def _content(token):
     if not isinstance(content, str):
         raise ValueError(f"Token of tokenizer_config.json must be a string, not {token!r}")
     return content
+
+
+def _normalized(tokenizer, kind, config):
+    """The tokenizer, with the options of BERT's normalizer that the configuration gives, which
+    transformers' classes of models prefer to those in ``tokenizer.json``."""
+    parts = json.loads(tokenizer.to_str())
+    normalizer = parts["normalizer"] or {}
+    options = {option: config[name] for name, option in NORMALIZING.items() if name in config}
+    if (normalizer.get("type") != "BertNormalizer" or kind in WITHOUT_CLASS
+            or options.items() <= normalizer.items()):
+        return tokenizer
+    normalizer |= options
+    try:
+        return library().Tokenizer.from_str(json.dumps(parts))
+    except Exception as error:  # the library raises plain Exception
+        raise ValueError(f"Options of tokenizer_config.json must be true, false or null, not "
+                         f"{options}: {error}") from None
 
 
 def _add(tokenizer, tokens):

@@ -207,6 +207,27 @@ def test_saved_folders(kind, tmp_path):
                 assert_equal(tok, reference, arguments(rng, pairs), options)
 
 
+@pytest.mark.parametrize("options", [
+    dict(do_lower_case=False), dict(do_lower_case=False, strip_accents=True),
+    dict(tokenize_chinese_chars=False)])
+def test_configuration_against_file(options, tmp_path):
+    """Where they differ, the configuration of a class of a model wins."""
+    bert(tmp_path, **options).save_pretrained(tmp_path)
+    path = tmp_path / "tokenizer.json"
+    path.write_text(path.read_text("utf-8").replace(
+        '"lowercase": false', '"lowercase": true').replace(
+        '"strip_accents": true', '"strip_accents": null').replace(
+        '"handle_chinese_chars": false', '"handle_chinese_chars": true'), "utf-8")
+    reference = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    with hr.open("cpu") as card:
+        assert_equal(card.tokenizer(tmp_path), reference, ([*TEXTS, "\u00c9t\u00e9 \u65e5x"],), {})
+        config = tmp_path / "tokenizer_config.json"
+        config.write_text(config.read_text("utf-8").replace("{", '{"split_special_tokens":true,',
+                                                            1), "utf-8")
+        with pytest.raises(ValueError, match="^Tokenizer must not encode special tokens"):
+            card.tokenizer(tmp_path)
+
+
 def test_strategies_of_pairs(tmp_path):
     """Every length of both texts, with every strategy and limit."""
     reference = fast(library())
