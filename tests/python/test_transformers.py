@@ -70,15 +70,15 @@ def fast(tokenizer, kind="PreTrainedTokenizerFast", **options):
 
 
 def bert(folder, kind="BertTokenizerFast", **options):
-    """transformers' own class, of a vocabulary."""
+    """transformers' own class, of the small vocabulary."""
     path = folder / "vocab.txt"
     path.write_text("\n".join(vocabulary.small()) + "\n", encoding="utf-8")
-    try:
-        return getattr(transformers, kind)(vocab_file=str(path), **options)
-    except ValueError:
-        raise
-    finally:
-        path.unlink()
+    source = ({"vocab_file": str(path)} if OLD else
+              {"vocab": {string: n for n, string in enumerate(vocabulary.small())}})
+    made = getattr(transformers, kind)(**source, **options)
+    path.unlink()
+    assert len(made) == len(vocabulary.small())
+    return made
 
 
 def added(tokenizer, *tokens, **options):
