@@ -39,9 +39,10 @@ class Client(Card):
     of its own; several threads may use a client, each kind of work in turn.
 
     An item that the card hands back is done again here (``fallback="cpu"``), or raises
-    :class:`ItemError`; so are all texts of a tokenizer that the server's card cannot hold. An item that is lost on the way is sent again; one that is never answered
-    raises :class:`NoAnswer`, and :class:`CardError` if the server has gone, whatever ``fallback``
-    says. Images are sent as files: pixels are refused.
+    :class:`ItemError`; so are all texts of a tokenizer that the server's card cannot hold, which is
+    found when it is loaded. An item that is lost on the way is sent again; one that is never
+    answered raises :class:`NoAnswer`, and :class:`CardError` if the server has gone, whatever
+    ``fallback`` says. Images are sent as files: pixels are refused.
 
     Parameters
     ----------

@@ -11,7 +11,7 @@ from headrace.errors import of_item
 from headrace.token_recipe import FIRST
 
 
-__all__ = ["BatchEncoding", "Layout", "arrange", "as_tensors"]
+__all__ = ["BatchEncoding", "Layout", "arrange", "as_tensors", "split"]
 
 
 STRATEGIES = "longest_first", "only_first", "only_second"
@@ -28,9 +28,10 @@ class BatchEncoding(dict):
             raise AttributeError(name) from None
 
     def to(self, *args, **options):
-        """Have tensors moved, as ``torch.Tensor.to``; arrays stay."""
-        return BatchEncoding({name: value.to(*args, **options) if hasattr(value, "to") else value
-                              for name, value in self.items()})
+        """Move the tensors, as ``torch.Tensor.to``, and return this; arrays stay."""
+        self.update({name: value.to(*args, **options) for name, value in self.items()
+                     if hasattr(value, "to")})
+        return self
 
 
 def _one_of(what, value, allowed):

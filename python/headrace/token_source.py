@@ -3,7 +3,6 @@
 do unless told otherwise."""
 
 import dataclasses
-import errno
 import json
 import os
 from pathlib import Path
@@ -17,9 +16,14 @@ __all__ = ["Defaults", "read"]
 #: Special tokens that a configuration names, in the order in which transformers adds them.
 NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token",
          "mask_token")
-#: Classes of transformers whose models take no types of tokens.
+#: Classes of transformers that are of no model, or of none that is named.
+WITHOUT_CLASS = {"None", "PreTrainedTokenizer", "TokenizersBackend"}
+#: Classes whose models take no types of tokens.
 WITHOUT_TYPES = {"DistilBertTokenizer", "MPNetTokenizer", "RetriBertTokenizer",
-                 "PreTrainedTokenizer", "TokenizersBackend"}
+                 *WITHOUT_CLASS} - {"None"}
+#: Options of BERT's normalizer by their names in a configuration.
+NORMALIZING = {"do_lower_case": "lowercase", "strip_accents": "strip_accents",
+               "tokenize_chinese_chars": "handle_chinese_chars"}
 #: What other models take.
 INPUTS = "input_ids", "token_type_ids", "attention_mask"
 #: A longest row above this is none.
@@ -93,7 +97,7 @@ def read(tokenizer, pad_token=None):
     else:
         recipe = TokenRecipe(tokenizer.to_str())
     if pad_token is not None:
-        if recipe.token_id(pad_token) is None:
+        if not isinstance(pad_token, str) or recipe.token_id(pad_token) is None:
             raise ValueError(f"Pad_token must be in the vocabulary, not {pad_token!r}")
         settings |= {"pad_token": pad_token}
     return recipe, _defaults(recipe, settings)
@@ -119,15 +123,16 @@ def _from_files(path):
     try:
         with panics():
             tokenizer = library().Tokenizer.from_str(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise FileNotFoundError(errno.ENOENT, "No such file or folder, and names of models are "
-                                "not looked up", str(path)) from None
     except OSError:
         raise
     except Exception as error:  # the library raises plain Exception
         raise ValueError(f"Tokenizer must be a tokenizer.json, not {path}: {error}") from None
     config = _json(path.parent / "tokenizer_config.json")
     special = _json(path.parent / "special_tokens_map.json")
+    kind = str(config.get("tokenizer_class")).removesuffix("Fast")
+    tokenizer = _normalized(tokenizer, kind, config)
+    if config.get("split_special_tokens"):
+        tokenizer.encode_special_tokens = True
     # As transformers: the map is of older files, and only counts without the newer field.
     named = config if "added_tokens_decoder" in config else config | special
     tokens = {name: _content(named[name]) for name in NAMED if named.get(name) is not None}
@@ -135,7 +140,6 @@ def _from_files(path):
     settings = {"pad_token": tokens.get("pad_token")} | {
         name: config[name] for name in ("padding_side", "truncation_side", "model_max_length",
                                         "model_input_names") if config.get(name) is not None}
-    kind = str(config.get("tokenizer_class")).removesuffix("Fast")
     if kind in WITHOUT_TYPES:
         settings.setdefault("model_input_names", [name for name in INPUTS if "type" not in name])
     return tokenizer, settings
@@ -160,6 +164,23 @@ def _content(token):
     if not isinstance(content, str):
         raise ValueError(f"Token of tokenizer_config.json must be a string, not {token!r}")
     return content
+
+
+def _normalized(tokenizer, kind, config):
+    """The tokenizer, with the options of BERT's normalizer that the configuration gives, which
+    transformers' classes of models prefer to those in ``tokenizer.json``."""
+    parts = json.loads(tokenizer.to_str())
+    normalizer = parts["normalizer"] or {}
+    options = {option: config[name] for name, option in NORMALIZING.items() if name in config}
+    if (normalizer.get("type") != "BertNormalizer" or kind in WITHOUT_CLASS
+            or options.items() <= normalizer.items()):
+        return tokenizer
+    normalizer |= options
+    try:
+        return library().Tokenizer.from_str(json.dumps(parts))
+    except Exception as error:  # the library raises plain Exception
+        raise ValueError(f"Options of tokenizer_config.json must be true, false or null, not "
+                         f"{options}: {error}") from None
 
 
 def _add(tokenizer, tokens):
@@ -187,11 +208,14 @@ def _defaults(recipe, settings):
     for name, side in sides.items():
         if side not in ("left", "right"):
             raise ValueError(f"{name.capitalize()} must be left or right, not {side!r}")
+    inputs = settings.get("model_input_names", INPUTS)
+    if not isinstance(inputs, (list, tuple)) or not all(isinstance(name, str) for name in inputs):
+        raise ValueError(f"Model_input_names must be a list of strings, not {inputs!r}")
     return Defaults(
         None if number is None else token, number,
         settings.get("pad_type_id", padding.get("pad_type_id", 0)), **sides,
         model_max_length=_length(settings.get("model_max_length")),
-        inputs=tuple(settings.get("model_input_names", INPUTS)))
+        inputs=tuple(inputs))
 
 
 def _length(value):

@@ -16,6 +16,7 @@ import vocabulary
 from faults import Disturbed, Faults
 from headrace import wire
 from headrace.client import Client
+from headrace.errors import VocabularyError
 from headrace.hashing import HashingRecipe
 from headrace.hw.status import Detail, Status
 from headrace.hw.wire.outcome import Outcome
@@ -549,6 +550,26 @@ def test_another_vocabulary(nic, tokenizer, tokens):
         nic.listen(TokenRecipe.read(others[0]))
     again.close()
     Peer(nic, TokenRecipe.read(others[0]), number=3).ask(b"more0 the word")
+
+
+def test_vocabulary_that_does_not_fit(nic, tokenizer):
+    """It is refused for what it is, and its clients do such texts by themselves."""
+    large = vocabulary.tokenizer([*vocabulary.small(), *(chr(0x4e00 + n) for n in range(5000))])
+    message = "must have less than 4096 different characters, not 51"
+    with pytest.raises(VocabularyError, match=message):
+        nic.listen(TokenRecipe.read(large))
+    cpu = hr.open("cpu")
+    with serving(nic) as (server, _), Client(*server.address) as card:
+        tokenizers = [card.tokenizer(one) for one in (large, tokenizer)]
+        assert message in tokenizers[0].unfit and tokenizers[1].unfit is None
+        for tok, one in zip(tokenizers, (large, tokenizer)):
+            for found, wanted in zip(tok.ragged(TEXTS), cpu.tokenizer(one).ragged(TEXTS)):
+                np.testing.assert_array_equal(found, wanted)
+        assert card.counters()["statuses"] == {"UNSUPPORTED/VOCABULARY": len(TEXTS)}
+        # While its card holds one vocabulary another one cannot be used, but is no error yet.
+        other = card.tokenizer(vocabulary.tokenizer([*vocabulary.small(), "more"]))
+        with pytest.raises(hr.CardError, match="The card holds one vocabulary at a time"):
+            other.ragged(TEXTS)
 
 
 def test_batches_between_requests(nic, tokenizer, tokens):

@@ -3,6 +3,7 @@
 
 import itertools
 import json
+import os
 import random
 
 import numpy as np
@@ -14,13 +15,18 @@ from wordpiece_bench import random_text
 
 
 tokenizers = pytest.importorskip("tokenizers", reason="tokenizers is not installed")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything is made here
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
 
 #: Its class of no model returns types by default, which those of now do not.
 OLD = int(transformers.__version__.split(".")[0]) < 5
 
+#: Those that are the CPU's.
+UNFIT = "normalized", "stripping"
+
 TEXTS = ["", "the word-piece of unaffable cafés", "hello [MASK] 日本語 한국", "the " * 40,
-         "a\N{COMBINING ACUTE ACCENT}", "\u1d15 \U0001d165\U0001d165", "ain't [SEP] [CLS]x"]
+         "a word  <mask> WORDS a<mask> wörd [X]<y>", "a\N{COMBINING ACUTE ACCENT}",
+         "\u1d15 \U0001d165\U0001d165", "ain't [SEP] [CLS]x"]
 
 OPTIONS = dict(
     add_special_tokens=[True, True, False],
@@ -64,20 +70,21 @@ def fast(tokenizer, kind="PreTrainedTokenizerFast", **options):
 
 
 def bert(folder, kind="BertTokenizerFast", **options):
-    """transformers' own class, of a vocabulary."""
+    """transformers' own class, of the small vocabulary."""
     path = folder / "vocab.txt"
     path.write_text("\n".join(vocabulary.small()) + "\n", encoding="utf-8")
-    try:
-        return getattr(transformers, kind)(vocab_file=str(path), **options)
-    except ValueError:
-        raise
-    finally:
-        path.unlink()
+    source = ({"vocab_file": str(path)} if OLD else
+              {"vocab": {string: n for n, string in enumerate(vocabulary.small())}})
+    made = getattr(transformers, kind)(**source, **options)
+    path.unlink()
+    assert len(made) == len(vocabulary.small())
+    return made
 
 
-def added(tokenizer):
-    """Two more tokens that are found in texts."""
-    tokenizer.add_special_tokens({"additional_special_tokens": ["[X]", "<y>"]})
+def added(tokenizer, *tokens, **options):
+    """With more tokens that are found in texts."""
+    tokenizer.add_tokens([tokenizers.AddedToken(token, **options) for token in tokens],
+                         special_tokens=not options.get("normalized"))
     return tokenizer
 
 
@@ -93,7 +100,9 @@ KINDS = {
     "alone": lambda folder: fast(library({"post_processor": None})),
     "types": lambda folder: fast(library(), model_input_names=[
         "input_ids", "token_type_ids", "attention_mask"]),
-    "added": lambda folder: added(fast(library())),
+    "added": lambda folder: added(fast(library()), "[X]", "<y>"),
+    "normalized": lambda folder: added(fast(library()), "Wörd", "wo", normalized=True),
+    "stripping": lambda folder: added(fast(library()), "<mask>", lstrip=True, single_word=True),
     "stored": lambda folder: stored(fast(library())),
     "bert": lambda folder: bert(folder),
     "bert cased": lambda folder: bert(folder, do_lower_case=False),
@@ -173,7 +182,7 @@ def test_calls(card, kind, tmp_path):
     """300 drawn calls of an object of transformers."""
     reference = KINDS[kind](tmp_path)
     tok = card.tokenizer(reference)
-    assert tok.unfit is None
+    assert (tok.unfit is not None) == (card.name == "sim" and kind in UNFIT)
     rng = random.Random(kind)
     count = 300 if card.name == "cpu" else 20
     right = 0
@@ -196,6 +205,27 @@ def test_saved_folders(kind, tmp_path):
                 if OLD and options["return_token_type_ids"] is None:
                     options["return_token_type_ids"] = True
                 assert_equal(tok, reference, arguments(rng, pairs), options)
+
+
+@pytest.mark.parametrize("options", [
+    dict(do_lower_case=False), dict(do_lower_case=False, strip_accents=True),
+    dict(tokenize_chinese_chars=False)])
+def test_configuration_against_file(options, tmp_path):
+    """Where they differ, the configuration of a class of a model wins."""
+    bert(tmp_path, **options).save_pretrained(tmp_path)
+    path = tmp_path / "tokenizer.json"
+    path.write_text(path.read_text("utf-8").replace(
+        '"lowercase": false', '"lowercase": true').replace(
+        '"strip_accents": true', '"strip_accents": null').replace(
+        '"handle_chinese_chars": false', '"handle_chinese_chars": true'), "utf-8")
+    reference = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    with hr.open("cpu") as card:
+        assert_equal(card.tokenizer(tmp_path), reference, ([*TEXTS, "\u00c9t\u00e9 \u65e5x"],), {})
+        config = tmp_path / "tokenizer_config.json"
+        config.write_text(config.read_text("utf-8").replace("{", '{"split_special_tokens":true,',
+                                                            1), "utf-8")
+        with pytest.raises(ValueError, match="^Tokenizer must not encode special tokens"):
+            card.tokenizer(tmp_path)
 
 
 def test_strategies_of_pairs(tmp_path):
