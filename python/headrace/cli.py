@@ -160,8 +160,10 @@ def save_array(path, array):
 
 def save_rows(path, results, **arrays):
     """Write arrays of the results that there are, and of which files these are."""
+    encoded = io.BytesIO()  # on a full disk, older numpy leaves behind what complains later
+    np.savez(encoded, **arrays, index=good_rows(results))
     with whole_file(path) as file:
-        np.savez(file, **arrays, index=good_rows(results))
+        file.write(encoded.getbuffer())
 
 
 def good_rows(results):

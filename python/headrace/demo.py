@@ -28,7 +28,7 @@ def side_by_side(pictures):
     gap, size = 12, 16
     try:
         font = ImageFont.load_default(size)
-    except OSError:  # without FreeType there is one size
+    except ImportError:  # without FreeType there is one size
         font = ImageFont.load_default()
     draw = ImageDraw.Draw(Image.new("RGB", (1, 1)))
     captions = [draw.multiline_textbbox((0, 0), caption, font=font) for caption in pictures]

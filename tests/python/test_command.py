@@ -9,7 +9,6 @@ import resource
 import signal
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -129,6 +128,7 @@ def test_extras_are_those_of_the_package():
     def names(needs):
         return {re.split(r"[\[<>=]", need)[0] for need in needs}
 
+    tomllib = pytest.importorskip("tomllib", reason="Python is older than 3.11")
     with open(ROOT / "pyproject.toml", "rb") as file:
         extras = tomllib.load(file)["project"]["optional-dependencies"]
     for extra, needs in command.EXTRAS.items():
