@@ -120,12 +120,9 @@ def report_fallbacks(counters):
 
 
 def check_output(path, suffix, inputs):
-    """Raise ValueError or OSError unless results can be written to a file of that name; say it if
-    there is none."""
-    if path is None:
-        print(f"headrace: results are not kept: give -o FILE{suffix} to keep them",
-              file=sys.stderr)
-    elif path.suffix != suffix:
+    """Raise ValueError or OSError unless results can be written to a file of that name, if there is
+    one."""
+    if path is not None and path.suffix != suffix:
         raise ValueError(f"Output must end in {suffix}, not {path.name!r}")
     check_file(path, inputs)
 
@@ -142,6 +139,13 @@ def check_picture(path, inputs):
         raise ValueError(f"Picture must end in a suffix that Pillow can write, such as .png, "
                          f"not {path.name!r}") from None
     check_file(path, inputs)
+
+
+def report_unkept(path, suffix):
+    """Say it if results go to no file, before the work for them."""
+    if path is None:
+        print(f"headrace: results are not kept: give -o FILE{suffix} to keep them",
+              file=sys.stderr)
 
 
 def save_picture(path, picture):
@@ -210,6 +214,7 @@ def run(args):
     recipe = image_recipe(args)
     check_output(args.output, ".npy", args.files)
     check_picture(args.preview, args.files)
+    report_unkept(args.output, ".npy")
     with open_card(args) as card:
         prep = headrace.ImagePrep(card, recipe)
         results = prepare(prep, args.files)
@@ -260,6 +265,7 @@ def tokenize(args):
     data, texts = texts_of(args.files)
     with open_card(args) as card:
         tokenizer = card.tokenizer(args.tokenizer)
+        report_unkept(args.output, ".npz")
         with progress(card, len(texts)):
             rows = iter(tokenizer.each(texts, add_special_tokens=args.special))
         results = [item if isinstance(item, Exception) else next(rows) for item in data]
@@ -281,6 +287,7 @@ def hash_texts(args):
     with open_card(args) as card:
         vectorizer = card.hashing_vectorizer(
             n_features=args.features, ngram_range=args.ngrams, decode_error=args.decode_error)
+        report_unkept(args.output, ".npz")
         with progress(card, len(texts)):
             found = iter(vectorizer.each(texts))
         results = [item if isinstance(item, Exception) else next(found) for item in data]
