@@ -20,7 +20,8 @@ from headrace import (
     bench, bench_boards, bench_card, bench_host, bench_text, bench_wire, demo, nic, overlay)
 from headrace.client import Client
 from headrace.hashing import HashingRecipe
-from headrace.hw.command import check_file, check_folder, command, whole_file
+from headrace.hw.command import (
+    check_file, check_folder, command, save_array, whole_file)
 from headrace.hw.status import Detail, Status
 from headrace.options import (
     bench_options, card_options, files_argument, hash_options, image_options, output_option,
@@ -155,11 +156,6 @@ def save_picture(path, picture):
     picture.save(encoded, Image.registered_extensions()[path.suffix.lower()])
     with whole_file(path) as file:
         file.write(encoded.getbuffer())
-
-
-def save_array(path, array):
-    with whole_file(path) as file:
-        np.save(file, array)
 
 
 def save_rows(path, results, **arrays):
@@ -473,7 +469,8 @@ def parser():
     sub = verb("hash", hash_texts, "Count hashed words, one text a file, as scikit-learn does.")
     files_argument(sub)
     hash_options(sub)
-    output_option(sub, "FILE.npz", "a matrix for scipy.sparse.load_npz; and index (of each row's file)")
+    output_option(sub, "FILE.npz",
+                  "a matrix for scipy.sparse.load_npz; and index (of each row's file)")
     card_options(sub)
 
     sub = verb("send", send, "Do what run, tokenize (with --tokenizer) and hash (with --hash or "

@@ -6,7 +6,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 import headrace
 from headrace import bench, reference
-from headrace.hw.command import check_folder, whole_file
+from headrace.hw.command import check_folder, save_array, whole_file
 from headrace.recipe import Recipe
 
 
@@ -104,8 +104,7 @@ def run(path, folder, name=None):
         print(bench.table(bench.jpeg([path])))
 
     folder.mkdir(parents=True, exist_ok=True)
-    with whole_file(folder / "tensor.npy") as file:
-        np.save(file, tensor)
+    save_array(folder / "tensor.npy", tensor)
     picture = side_by_side({
         f"Pillow decodes\n{width} x {height} pixels": truth,
         f"{who} decodes\n{difference(*checks['pixels'])}": pixels,
