@@ -392,6 +392,8 @@ def check_bench(args):
         raise ValueError(f"Give files to bench {args.what}")
     if args.files and args.what == "host":
         raise ValueError("Give no files to bench host")
+    if len(args.files) != 1 and args.what == "boards":
+        raise ValueError("Give one file to bench boards")
     for name, benches in BENCHES.items():
         if getattr(args, name) and args.what not in benches:
             raise ValueError(f"Give --{name} only to bench {' and '.join(benches)}")
@@ -413,8 +415,6 @@ def run_bench(args):
     elif args.what == "host":
         figures, table = bench_host.host(), bench_host.table
     elif args.what == "boards":
-        if len(args.files) != 1:
-            raise ValueError("Give one file to bench boards")
         figures = bench_boards.boards(args.files[0], args.board, folder=args.output,
                                       seeds=args.seeds)
         table = bench_boards.table
