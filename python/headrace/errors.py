@@ -73,8 +73,8 @@ def of_item(error, index):
     Returns
     -------
     Exception
-        Of the same type, with a member ``index``; its text or a note of it has the index, too.
-        A :class:`CardError` is no item's, and stays as it is.
+        Of the same type, with a member ``index``; a note has it, too, unless the text does: what
+        Pillow raises keeps its text. A :class:`CardError` is no item's, and stays as it is.
     """
     if isinstance(error, CardError):
         return error
@@ -83,8 +83,6 @@ def of_item(error, index):
     if isinstance(error, NoAnswer):
         return NoAnswer(index, error.times, error.seconds)
     error.index = index
-    if len(error.args) == 1 and isinstance(error.args[0], str):
-        error.args = f"item {index}: {error.args[0]}",
-    elif hasattr(error, "add_note"):  # since Python 3.11
+    if hasattr(error, "add_note") and not str(error).startswith("item "):  # since Python 3.11
         error.add_note(f"item {index}")
     return error
