@@ -356,6 +356,7 @@ def run_server(args):
     options = {name: value for name, value in (
         ("mac", args.mac), ("ip", args.ip and args.ip.partition("/")[0])) if value}
     if args.output:
+        check_folder(args.output)
         args.output.mkdir(parents=True, exist_ok=True)
     with contextlib.closing(nic.open_nic(args.card, **options)) as card:
         how = dict(output=args.output, rate=args.rate * 1e6, log=functools.partial(

@@ -6,7 +6,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 import headrace
 from headrace import bench, reference
-from headrace.hw.command import check_folder, save_array, whole_file
+from headrace.hw.command import check_file, check_folder, save_array, whole_file
 from headrace.recipe import Recipe
 
 
@@ -71,6 +71,9 @@ def run(path, folder, name=None):
         If it is no photo that Pillow can open.
     """
     check_folder(folder)
+    for file in folder / "tensor.npy", folder / "demo.png":
+        if file.exists():
+            check_file(file, [path])
     data = path.read_bytes()
     try:
         truth = reference.process(Recipe(), data)

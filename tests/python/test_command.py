@@ -341,9 +341,17 @@ def test_folders(small, tmp_path, capsys, monkeypatch):
     for where, message in ((file, "must be a folder, not the file"),
                            (file / "x" / "y", "must be in a folder, not in"),
                            ("/proc/x", "must be in a folder that can be written")):
-        for args in (["demo", small], ["bench", "boards", small]):
+        for args in (["demo", small], ["bench", "boards", small],
+                     ["serve", "--udp", "127.0.0.1:0"]):
             assert cli.main([*map(str, args), "-o", str(where)]) == 1
             assert f"headrace: Output {message}" in capsys.readouterr().err
+
+
+def test_demo_of_its_own_picture(tmp_path, capsys):
+    path = tmp_path / "demo.png"
+    Image.new("RGB", (9, 9)).save(path)
+    assert cli.main(["demo", str(path), "-o", str(tmp_path), "--card", "cpu"]) == 1
+    assert "Output must be another file than the input" in capsys.readouterr().err
 
 
 def test_overlay_names(tmp_path, capsys, monkeypatch):
