@@ -183,8 +183,9 @@ def report_rows(path, results):
     rows = good_rows(results)
     if len(rows) == len(results):
         return
-    what = f"of files {spans(rows)} of 0-{len(results) - 1}" if len(rows) else "of no file"
-    print(f"{path}: {len(rows)} rows, {what}: failed files have none", file=sys.stderr)
+    what = (f"rows are of files {spans(rows)}, counted from 0: those that failed have none"
+            if len(rows) else "no rows: all files failed")
+    print(f"{path}: {what}", file=sys.stderr)
 
 
 def report_failures(paths, results):

@@ -387,11 +387,11 @@ def test_rows_that_remain(small, tmp_path, capsys):
     out = tmp_path / "x.npy"
     assert cli.main(["run", *map(str, files), "--crop", "8", "--card", "cpu", "-o", str(out)]) == 1
     error = capsys.readouterr().err
-    assert error.endswith(f"{out}: 18 rows, of files 0-1, 3, 5-9, 11, 13-17, 19, 21-23 of 0-23: "
-                          "failed files have none\n")
+    assert error.endswith(f"{out}: rows are of files 0-1, 3, 5-9, 11, 13-17, 19, 21-23, counted "
+                          "from 0: those that failed have none\n")
     assert np.load(out).shape == (18, 3, 8, 8) and "item " not in error
     assert cli.main(["run", str(bad), "--crop", "8", "--card", "cpu", "-o", str(out)]) == 1
-    assert "0 rows, of no file: failed" in capsys.readouterr().err
+    assert f"{out}: no rows: all files failed\n" in capsys.readouterr().err
     assert np.load(out).shape == (0, 3, 8, 8)
 
 
