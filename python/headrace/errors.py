@@ -4,7 +4,7 @@
 from headrace.hw.status import Detail, Status
 
 
-__all__ = ["HeadraceError", "CardError", "ItemError", "NoAnswer", "of_item"]
+__all__ = ["HeadraceError", "CardError", "ItemError", "NoAnswer", "at"]
 
 
 class HeadraceError(Exception):
@@ -61,20 +61,20 @@ class NoAnswer(HeadraceError, TimeoutError):
                 f"see whether the server still runs and packets of this size get through")
 
 
-def of_item(error, index):
-    """An item's exception that says which one of a batch it is about.
+def at(error, index):
+    """An item's error, with the item's position in the caller's list.
 
     Parameters
     ----------
     error : Exception
     index : int
-        Position of the item in its batch.
 
     Returns
     -------
     Exception
-        Of the same type, with a member ``index``; a note has it, too, unless the text does: what
-        Pillow raises keeps its text. A :class:`CardError` is no item's, and stays as it is.
+        Of the same type, with a member ``index``. The text says it, too, or for what libraries have
+        types of their own for, whose text stays as it is, a note. A :class:`CardError` is no
+        item's, and stays as it is.
     """
     if isinstance(error, CardError):
         return error
@@ -82,7 +82,11 @@ def of_item(error, index):
         return ItemError(error.status, error.detail, index)
     if isinstance(error, NoAnswer):
         return NoAnswer(index, error.times, error.seconds)
-    error.index = index
-    if hasattr(error, "add_note") and not str(error).startswith("item "):  # since Python 3.11
+    if isinstance(error, UnicodeError) and len(error.args) == 5:
+        error = type(error)(*error.args[:4], f"{error.args[4]} (item {index})")
+    elif type(error) in (ValueError, TypeError, AttributeError) and len(error.args) == 1:
+        error = type(error)(f"item {index}: {error}").with_traceback(error.__traceback__)
+    elif hasattr(error, "add_note"):  # since Python 3.11
         error.add_note(f"item {index}")
+    error.index = index
     return error

@@ -67,7 +67,7 @@ def as_items(given, take):
         If it is a set or a mapping.
     """
     items, single = _as_batch(given)
-    return [_tried(n, item, take, single) for n, item in enumerate(items)], single
+    return [_tried(item, take) for item in items], single
 
 
 def _as_batch(given):
@@ -92,13 +92,11 @@ def _as_batch(given):
     return [given] if single else list(array), single
 
 
-def _tried(index, item, take, single):
+def _tried(item, take):
     """An item's bytes or pixels, or what is wrong with it."""
     try:
         return _as_item(item, take)
     except Exception as error:  # whatever foreign objects raise
-        if type(error) is ValueError and not single:
-            error.args = f"item {index}: {error}",
         return error
 
 
