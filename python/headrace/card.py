@@ -9,7 +9,7 @@ import threading
 
 import numpy as np
 
-from headrace.errors import CardError, at
+from headrace.errors import CardError, of_item
 from headrace.hashing import vectorizer
 from headrace.hw.status import Detail, Status
 from headrace.items import Take, apart, as_items
@@ -325,7 +325,7 @@ class Card(abc.ABC):
         for n, outcome in enumerate(outcomes):
             report = outcome.report
             if report.error is not None and not single:
-                outcome.report = dataclasses.replace(report, error=at(report.error, n))
+                outcome.report = dataclasses.replace(report, error=of_item(report.error, n))
         reports = [outcome.report for outcome in outcomes]
         self._note(reports)
         if errors == "raise":

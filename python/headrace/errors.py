@@ -4,7 +4,7 @@
 from headrace.hw.status import Detail, Status
 
 
-__all__ = ["HeadraceError", "CardError", "ItemError", "NoAnswer", "at"]
+__all__ = ["HeadraceError", "CardError", "ItemError", "NoAnswer", "of_item"]
 
 
 class HeadraceError(Exception):
@@ -61,7 +61,7 @@ class NoAnswer(HeadraceError, TimeoutError):
                 f"see whether the server still runs and packets of this size get through")
 
 
-def at(error, index):
+def of_item(error, index):
     """An item's error, with the item's position in the caller's list.
 
     Parameters
