@@ -62,4 +62,6 @@ def main(overlay, path):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit("usage: pynq_batch.py headrace.xclbin photo.jpg")
     main(*sys.argv[1:])

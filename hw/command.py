@@ -14,10 +14,13 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
 
 
 __all__ = ["INTERRUPTED", "command", "install", "lacking", "check_file", "check_folder",
-           "whole_file"]
+           "whole_file", "save_array"]
 
 
 #: Exit code of a command that was interrupted, as shells have it.
@@ -204,3 +207,10 @@ def whole_file(path, mode="wb", **options):
         if isinstance(error, OSError):
             raise OSError(f"{path} could not be written: {error.strerror or error}") from error
         raise
+
+
+def save_array(path, array):
+    """Write an array as ``.npy``, whole as by :func:`whole_file`."""
+    with whole_file(path) as file:
+        # Into a file itself numpy writes in a way that does not say why it fails.
+        np.save(SimpleNamespace(write=file.write), array)

@@ -96,7 +96,8 @@ def boards(path, names=(), *, build=Path("build"), folder=None, seeds=()):
         if name not in BOARDS:
             raise ValueError(f"Board must be one of {', '.join(BOARDS)}, not {name!r}")
     data, figures, known = Path(path).read_bytes(), [], {}
-    shrunk(data, 1)  # before hours of work: it is a picture
+    with Image.open(io.BytesIO(data)) as image:  # before hours of work: it is a picture
+        image.load()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(folder or temporary)
         for name in names or BOARDS:

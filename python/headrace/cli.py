@@ -20,7 +20,8 @@ from headrace import (
     bench, bench_boards, bench_card, bench_host, bench_text, bench_wire, demo, nic, overlay)
 from headrace.client import Client
 from headrace.hashing import HashingRecipe
-from headrace.hw.command import check_file, check_folder, command, whole_file
+from headrace.hw.command import (
+    check_file, check_folder, command, save_array, whole_file)
 from headrace.hw.status import Detail, Status
 from headrace.options import (
     bench_options, card_options, files_argument, hash_options, image_options, output_option,
@@ -120,12 +121,9 @@ def report_fallbacks(counters):
 
 
 def check_output(path, suffix, inputs):
-    """Raise ValueError or OSError unless results can be written to a file of that name; say it if
-    there is none."""
-    if path is None:
-        print(f"headrace: results are not kept: give -o FILE{suffix} to keep them",
-              file=sys.stderr)
-    elif path.suffix != suffix:
+    """Raise ValueError or OSError unless results can be written to a file of that name, if there is
+    one."""
+    if path is not None and path.suffix != suffix:
         raise ValueError(f"Output must end in {suffix}, not {path.name!r}")
     check_file(path, inputs)
 
@@ -144,6 +142,13 @@ def check_picture(path, inputs):
     check_file(path, inputs)
 
 
+def report_unkept(path, suffix):
+    """Say it if results go to no file, before the work for them."""
+    if path is None:
+        print(f"headrace: results are not kept: give -o FILE{suffix} to keep them",
+              file=sys.stderr)
+
+
 def save_picture(path, picture):
     """Write a Pillow image in the format of the name, which :func:`check_picture` has seen."""
     encoded = io.BytesIO()  # onto a full disk, Pillow's encoder of JPEG 2000 writes for ever
@@ -153,15 +158,12 @@ def save_picture(path, picture):
         file.write(encoded.getbuffer())
 
 
-def save_array(path, array):
-    with whole_file(path) as file:
-        np.save(file, array)
-
-
 def save_rows(path, results, **arrays):
     """Write arrays of the results that there are, and of which files these are."""
+    encoded = io.BytesIO()  # on a full disk, older numpy leaves behind what complains later
+    np.savez(encoded, **arrays, index=good_rows(results))
     with whole_file(path) as file:
-        np.savez(file, **arrays, index=good_rows(results))
+        file.write(encoded.getbuffer())
 
 
 def good_rows(results):
@@ -181,8 +183,9 @@ def report_rows(path, results):
     rows = good_rows(results)
     if len(rows) == len(results):
         return
-    what = f"of files {spans(rows)} of 0-{len(results) - 1}" if len(rows) else "of no file"
-    print(f"{path}: {len(rows)} rows, {what}: failed files have none", file=sys.stderr)
+    what = (f"rows are of files {spans(rows)}, counted from 0: those that failed have none"
+            if len(rows) else "no rows: all files failed")
+    print(f"{path}: {what}", file=sys.stderr)
 
 
 def report_failures(paths, results):
@@ -208,6 +211,7 @@ def run(args):
     recipe = image_recipe(args)
     check_output(args.output, ".npy", args.files)
     check_picture(args.preview, args.files)
+    report_unkept(args.output, ".npy")
     with open_card(args) as card:
         prep = headrace.ImagePrep(card, recipe)
         results = prepare(prep, args.files)
@@ -258,6 +262,7 @@ def tokenize(args):
     data, texts = texts_of(args.files)
     with open_card(args) as card:
         tokenizer = card.tokenizer(args.tokenizer)
+        report_unkept(args.output, ".npz")
         with progress(card, len(texts)):
             rows = iter(tokenizer.each(texts, add_special_tokens=args.special))
         results = [item if isinstance(item, Exception) else next(rows) for item in data]
@@ -279,6 +284,7 @@ def hash_texts(args):
     with open_card(args) as card:
         vectorizer = card.hashing_vectorizer(
             n_features=args.features, ngram_range=args.ngrams, decode_error=args.decode_error)
+        report_unkept(args.output, ".npz")
         with progress(card, len(texts)):
             found = iter(vectorizer.each(texts))
         results = [item if isinstance(item, Exception) else next(found) for item in data]
@@ -351,6 +357,7 @@ def run_server(args):
     options = {name: value for name, value in (
         ("mac", args.mac), ("ip", args.ip and args.ip.partition("/")[0])) if value}
     if args.output:
+        check_folder(args.output)
         args.output.mkdir(parents=True, exist_ok=True)
     with contextlib.closing(nic.open_nic(args.card, **options)) as card:
         how = dict(output=args.output, rate=args.rate * 1e6, allow_forward=args.allow_forward,
@@ -387,6 +394,8 @@ def check_bench(args):
         raise ValueError(f"Give files to bench {args.what}")
     if args.files and args.what == "host":
         raise ValueError("Give no files to bench host")
+    if len(args.files) != 1 and args.what == "boards":
+        raise ValueError("Give one file to bench boards")
     for name, benches in BENCHES.items():
         if getattr(args, name) and args.what not in benches:
             raise ValueError(f"Give --{name} only to bench {' and '.join(benches)}")
@@ -408,8 +417,6 @@ def run_bench(args):
     elif args.what == "host":
         figures, table = bench_host.host(), bench_host.table
     elif args.what == "boards":
-        if len(args.files) != 1:
-            raise ValueError("Give one file to bench boards")
         figures = bench_boards.boards(args.files[0], args.board, folder=args.output,
                                       seeds=args.seeds)
         table = bench_boards.table
@@ -464,7 +471,8 @@ def parser():
     sub = verb("hash", hash_texts, "Count hashed words, one text a file, as scikit-learn does.")
     files_argument(sub)
     hash_options(sub)
-    output_option(sub, "FILE.npz", "a matrix for scipy.sparse.load_npz; and index (of each row's file)")
+    output_option(sub, "FILE.npz",
+                  "a matrix for scipy.sparse.load_npz; and index (of each row's file)")
     card_options(sub)
 
     sub = verb("send", send, "Do what run, tokenize (with --tokenizer) and hash (with --hash or "

@@ -6,7 +6,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 import headrace
 from headrace import bench, reference
-from headrace.hw.command import check_folder, whole_file
+from headrace.hw.command import check_file, check_folder, save_array, whole_file
 from headrace.recipe import Recipe
 
 
@@ -28,7 +28,7 @@ def side_by_side(pictures):
     gap, size = 12, 16
     try:
         font = ImageFont.load_default(size)
-    except OSError:  # without FreeType there is one size
+    except ImportError:  # without FreeType there is one size
         font = ImageFont.load_default()
     draw = ImageDraw.Draw(Image.new("RGB", (1, 1)))
     captions = [draw.multiline_textbbox((0, 0), caption, font=font) for caption in pictures]
@@ -71,6 +71,9 @@ def run(path, folder, name=None):
         If it is no photo that Pillow can open.
     """
     check_folder(folder)
+    for file in folder / "tensor.npy", folder / "demo.png":
+        if file.exists():
+            check_file(file, [path])
     data = path.read_bytes()
     try:
         truth = reference.process(Recipe(), data)
@@ -104,8 +107,7 @@ def run(path, folder, name=None):
         print(bench.table(bench.jpeg([path])))
 
     folder.mkdir(parents=True, exist_ok=True)
-    with whole_file(folder / "tensor.npy") as file:
-        np.save(file, tensor)
+    save_array(folder / "tensor.npy", tensor)
     picture = side_by_side({
         f"Pillow decodes\n{width} x {height} pixels": truth,
         f"{who} decodes\n{difference(*checks['pixels'])}": pixels,

@@ -66,19 +66,19 @@ class VocabularyError(HeadraceError, ValueError):
 
 
 def of_item(error, index):
-    """An item's exception that says which one of a batch it is about.
+    """An item's error, with the item's position in the caller's list.
 
     Parameters
     ----------
     error : Exception
     index : int
-        Position of the item in its batch.
 
     Returns
     -------
     Exception
-        Of the same type, with a member ``index``; its text or a note of it has the index, too.
-        A :class:`CardError` is no item's, and stays as it is.
+        Of the same type, with a member ``index``. The text says it, too, or for what libraries have
+        types of their own for, whose text stays as it is, a note. A :class:`CardError` is no
+        item's, and stays as it is.
     """
     if isinstance(error, CardError):
         return error
@@ -88,11 +88,9 @@ def of_item(error, index):
         return NoAnswer(index, error.times, error.seconds)
     if isinstance(error, UnicodeError) and len(error.args) == 5:
         error = type(error)(*error.args[:4], f"{error.args[4]} (item {index})")
-        error.index = index
-        return error
-    error.index = index
-    if len(error.args) == 1 and isinstance(error.args[0], str):
-        error.args = f"item {index}: {error.args[0]}",
+    elif type(error) in (ValueError, TypeError, AttributeError) and len(error.args) == 1:
+        error = type(error)(f"item {index}: {error}").with_traceback(error.__traceback__)
     elif hasattr(error, "add_note"):  # since Python 3.11
         error.add_note(f"item {index}")
+    error.index = index
     return error

@@ -66,7 +66,7 @@ def test_run_names_bad_files(sim_built, small, tmp_path, capsys):
     captured = capsys.readouterr()
     assert "bad.jpg: UnidentifiedImageError" in captured.err
     assert "missing.jpg: FileNotFoundError" in captured.err
-    assert f"{out}: 1 rows, of files 1 of 0-2: failed files have none\n" in captured.err
+    assert f"{out}: rows are of files 1, counted from 0: those" in captured.err
     assert np.load(out).shape == (1, 3, 16, 16)
 
 

@@ -9,7 +9,6 @@ import resource
 import signal
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -129,6 +128,7 @@ def test_extras_are_those_of_the_package():
     def names(needs):
         return {re.split(r"[\[<>=]", need)[0] for need in needs}
 
+    tomllib = pytest.importorskip("tomllib", reason="Python is older than 3.11")
     with open(ROOT / "pyproject.toml", "rb") as file:
         extras = tomllib.load(file)["project"]["optional-dependencies"]
     for extra, needs in command.EXTRAS.items():
@@ -341,9 +341,17 @@ def test_folders(small, tmp_path, capsys, monkeypatch):
     for where, message in ((file, "must be a folder, not the file"),
                            (file / "x" / "y", "must be in a folder, not in"),
                            ("/proc/x", "must be in a folder that can be written")):
-        for args in (["demo", small], ["bench", "boards", small]):
+        for args in (["demo", small], ["bench", "boards", small],
+                     ["serve", "--udp", "127.0.0.1:0"]):
             assert cli.main([*map(str, args), "-o", str(where)]) == 1
             assert f"headrace: Output {message}" in capsys.readouterr().err
+
+
+def test_demo_of_its_own_picture(tmp_path, capsys):
+    path = tmp_path / "demo.png"
+    Image.new("RGB", (9, 9)).save(path)
+    assert cli.main(["demo", str(path), "-o", str(tmp_path), "--card", "cpu"]) == 1
+    assert "Output must be another file than the input" in capsys.readouterr().err
 
 
 def test_overlay_names(tmp_path, capsys, monkeypatch):
@@ -379,11 +387,11 @@ def test_rows_that_remain(small, tmp_path, capsys):
     out = tmp_path / "x.npy"
     assert cli.main(["run", *map(str, files), "--crop", "8", "--card", "cpu", "-o", str(out)]) == 1
     error = capsys.readouterr().err
-    assert error.endswith(f"{out}: 18 rows, of files 0-1, 3, 5-9, 11, 13-17, 19, 21-23 of 0-23: "
-                          "failed files have none\n")
+    assert error.endswith(f"{out}: rows are of files 0-1, 3, 5-9, 11, 13-17, 19, 21-23, counted "
+                          "from 0: those that failed have none\n")
     assert np.load(out).shape == (18, 3, 8, 8) and "item " not in error
     assert cli.main(["run", str(bad), "--crop", "8", "--card", "cpu", "-o", str(out)]) == 1
-    assert "0 rows, of no file: failed" in capsys.readouterr().err
+    assert f"{out}: no rows: all files failed\n" in capsys.readouterr().err
     assert np.load(out).shape == (0, 3, 8, 8)
 
 

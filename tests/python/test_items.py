@@ -315,5 +315,10 @@ def test_errors_of_items():
     error = of_item(NoAnswer(3, 2, 1.0), 7)
     assert isinstance(error, NoAnswer)
     assert (error.index, error.times, error.seconds) == (7, 2, 1.0)
+    error = of_item(Image.UnidentifiedImageError("what Pillow says"), 7)
+    assert str(error) == "what Pillow says" and error.index == 7
+    assert getattr(error, "__notes__", ["item 7"]) == ["item 7"]
+    error = of_item(ValueError("what we say"), 7)
+    assert str(error) == "item 7: what we say" and error.index == 7
     lost = hr.CardError("gone")
     assert of_item(lost, 7) is lost and str(lost) == "gone"

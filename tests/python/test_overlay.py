@@ -75,5 +75,5 @@ def test_kind_must_be_known(tmp_path):
 def test_without_pynq(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.delitem(sys.modules, "headrace.pynq", raising=False)
-    with pytest.raises(ImportError, match=r"^PYNQ is not installed: run `pip install"):
+    with pytest.raises(ImportError, match="^PYNQ is not installed: pip install 'pynq"):
         importlib.import_module("headrace.pynq")

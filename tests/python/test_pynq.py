@@ -5,6 +5,7 @@ import gc
 import importlib.util
 import os
 import pickle
+import re
 import subprocess
 import sys
 import threading
@@ -234,6 +235,15 @@ def test_example(folder):
     assert printed == ["float16", "(3,", "224,", "224)", "True"]
 
 
+def test_scripts_that_are_none(tmp_path):
+    """One line, and no traceback."""
+    for name in "nothere.py", str(tmp_path):
+        done = subprocess.run([sys.executable, "-m", "headrace.pynq", name], cwd=tmp_path,
+                              env={**os.environ, "PYTHONPATH": search_path()},
+                              capture_output=True, text=True, timeout=300)
+        assert done.returncode == 1 and re.fullmatch(r"pynq: \[Errno .*\n", done.stderr)
+
+
 def test_notebook(tmp_path, monkeypatch):
     nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed")
     pytest.importorskip("ipykernel", reason="ipykernel is not installed")
@@ -254,6 +264,15 @@ def test_default_device():
 
 
 # The verbs
+
+def test_one_wrong_item(ip):
+    good = jpeg(40, 30)
+    for verb in ip.image(resize=(8, 8)), ip.decode_jpeg:
+        first, wrong, last = verb([good, None, good], errors="return")
+        np.testing.assert_array_equal(first, last)
+        assert wrong.index == 1 and str(wrong).startswith("item 1: Item must be ")
+    assert ip.resize([first, good], (4, 4), errors="return")[1].index == 1
+
 
 @pytest.mark.parametrize("options", [
     dict(resize=32, crop=24, mean=hr.IMAGENET_MEAN, std=hr.IMAGENET_STD, dtype="float16"),
