@@ -107,7 +107,8 @@ class Geometry:
         if pixels not in (8, 16):
             raise ValueError(f"Pixels must be 8 or 16, not {pixels!r}")
         for name, value, least in (
-                ("Contexts", contexts, 1), ("Max side", max_side, pixels), ("Max taps", max_taps, 4),
+                ("Contexts", contexts, 1),
+                ("Max side", max_side, pixels), ("Max taps", max_taps, 4),
                 ("Max width", max_width, pixels), ("Source rows", source_rows, pixels),
                 ("Intermediate bits", intermediate_bits, 3), ("Output bits", output_bits, 3),
                 ("Transit", transit, 0), ("Multiplier", multiplier, 18)):

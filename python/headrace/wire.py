@@ -24,9 +24,9 @@ from .errors import HeadraceError
 
 
 __all__ = [
-    "PacketError", "Station", "Owner", "Packet", "Message", "icrc", "segments", "to_frame", "from_frame",
-    "to_datagram", "from_datagram", "encapsulate", "seal", "sealed", "Sender", "Reassembler",
-    "request", "response", "from_response",
+    "PacketError", "Station", "Owner", "Packet", "Message", "icrc", "segments", "to_frame",
+    "from_frame", "to_datagram", "from_datagram", "encapsulate", "seal", "sealed", "Sender",
+    "Reassembler", "request", "response", "from_response",
 ]
 
 
@@ -128,11 +128,11 @@ class Owner:
     port: int | None = None
 
     def __post_init__(self):
-        self.station  # noqa: B018: which checks them
+        _ = self.station  # which checks them
 
     @property
     def station(self):
-        """A station that it is, at any port port 4791, at any MAC address with none."""
+        """A station that it is, with port 4791 if it has any port, and without a MAC address if it has any."""
         return Station(self.mac, self.ip, ROCE_PORT if self.port is None else self.port)
 
     def takes(self, station):
