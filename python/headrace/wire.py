@@ -132,7 +132,7 @@ class Owner:
 
     @property
     def station(self):
-        """A station that it is, with port 4791 if it has any port, and without a MAC address if it has any."""
+        """A station that it is: with port 4791 if it may have any, without a MAC address if any."""
         return Station(self.mac, self.ip, ROCE_PORT if self.port is None else self.port)
 
     def takes(self, station):
