@@ -54,7 +54,11 @@ class Nic(abc.ABC):
         Payload bytes of the packets that it sends.
     most_message, most_result : int
         Bytes of the longest request that it takes, and of the longest result.
+    geometry : headrace.hw.text.vocabulary.Geometry or None
+        Widths of the tables that it takes of a tokenizer; None if it takes none.
     """
+
+    geometry = None
 
     @abc.abstractmethod
     def listen(self, work, *, reply="sender", queue_pair=0, check=True):

@@ -107,6 +107,10 @@ class SimNic(QueuePairs, SimCard, Nic):
 
     # Queue pairs
 
+    @property
+    def geometry(self):
+        return self.config.wordpiece
+
     def listen(self, work, *, reply="sender", queue_pair=0, check=True):
         with self._lock:
             self._check_open()
