@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := $(shell find hw sim -name cocotb -prune -o -type f -name '*.[ch]pp' -print -o -type f -name '*.py' -print)
 
-.PHONY: help install demo test sim formal campaign exports bench scaling report report-kernels \
+.PHONY: help install demo test sim formal campaign soak exports bench scaling report report-kernels \
 	report-boards bitstream program vocabulary lint clean
 
 help:            ## This list
@@ -27,6 +27,9 @@ formal: .venv/.formal      ## Proofs of stream components and of the card's book
 
 campaign: .venv/.installed ## Clients of the simulated network card with many real files, minutes
 	PYTHONPATH=tests $(BIN)/python -W error -m campaign
+
+soak: .venv/.installed     ## COUNT=100000: so many requests to a server, without and with hostile peers
+	PYTHONPATH=tests $(BIN)/python -W error -m soak $(if $(COUNT),--count $(COUNT))
 
 exports: .venv/.reports   ## Tests of the boards with their whole cards instead of small ones, minutes
 	HEADRACE_WHOLE_CARDS=1 $(BIN)/python -m pytest tests/hw/board

@@ -139,8 +139,11 @@ class Parsers:
                 f"of the processor and {limits.parse_memory >> 20} MiB of memory, and without a "
                 f"crash") from None
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)  # and what it may have started
+            # Without this it waits for the end of pipes that nobody reads any more.
+            process._transport.close()
             await process.wait()
         return ForeignTokenizer(str(source, "utf-8"), tables)
 
@@ -151,6 +154,7 @@ class Parsers:
                            else dataclasses.asdict(geometry)})
         process.stdin.write(head.encode() + b"\n" + source)
         await process.stdin.drain()
+        process.stdin.close()
         try:
             fields = json.loads(await process.stdout.readuntil(b"\n"))
             if "error" in fields:
@@ -164,7 +168,9 @@ class Parsers:
                 data = await process.stdout.readexactly(length * np.dtype(dtype).itemsize)
                 arrays.append(np.frombuffer(data, dtype))
                 _number(int(arrays[-1].max(initial=0)), 1 << _width(name, geometry))
-        except (asyncio.LimitOverrunError, KeyError, TypeError, json.JSONDecodeError) as error:
+        except ControlError:
+            raise
+        except (asyncio.LimitOverrunError, KeyError, TypeError, ValueError) as error:
             raise ControlError(f"Tokenizer.json not accepted: {type(error).__name__} while it was "
                                f"parsed") from None
         return Tables(geometry, *arrays, *numbers)
