@@ -56,9 +56,17 @@ def panic():
 
 
 def slow(number):
-    """Bytes of a ``tokenizer.json`` of its own that takes seconds to be made tables of."""
-    strings = [*vocabulary.small(), *(f"slow{number}{letter}" for letter in "abcdefgh")]
-    return vocabulary.tokenizer(strings).to_str().encode()
+    """Bytes of a ``tokenizer.json`` that takes minutes: 15 kB, and none is as another.
+
+    The library looks up every part of a word that it does not know, and that is the unknown token.
+    """
+    source = json.loads(vocabulary.tokenizer(vocabulary.small()).to_str())
+    unknown = "A" * (7400 + number)
+    source["model"] |= {"unk_token": unknown, "max_input_chars_per_word": 1 << 20,
+                        "vocab": {unknown: 0, "a": 1, "##a": 2}}
+    source["added_tokens"] = []
+    source["post_processor"] = None
+    return json.dumps(source).encode()
 
 
 def bomb():
