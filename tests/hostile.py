@@ -114,12 +114,14 @@ class Hostile:
         return socket.create_connection(self.address, 30, source_address=(ip, 0))
 
     def _ask(self, ip, data):
-        """What the server says; None if it says nothing within half a minute."""
+        """What the server says; None if all is to end before that."""
         with self._connect(ip) as connection:
             with contextlib.suppress(ConnectionError):
                 connection.sendall(data)
+            connection.settimeout(0.5)
             while not self.done.is_set():
-                return connection.recv(1 << 16)
+                with contextlib.suppress(TimeoutError):
+                    return connection.recv(1 << 16)
 
     def idle(self, ip):
         """Connections that say nothing, as many as are allowed."""
@@ -141,7 +143,7 @@ class Hostile:
     def half_open(self, ip):
         """Attachments that come a byte a second."""
         with contextlib.ExitStack() as stack:
-            line = json.dumps({"version": 1, "kind": "tokenizer", "attachment": 1 << 20})
+            line = json.dumps({"version": 1, "kind": "tokenizer", "attachment": 1 << 24})
             connections = [stack.enter_context(self._connect(ip)) for _ in range(HALF_OPEN)]
             for connection in connections:
                 connection.sendall(line.encode() + b"\n")

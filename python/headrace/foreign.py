@@ -26,8 +26,8 @@ from headrace.token_recipe import TokenRecipe
 __all__ = ["ForeignTokenizer", "Parsers"]
 
 
-#: Parsed tokenizers that are remembered.
-KEPT = 4
+#: Parsed tokenizers that are remembered, and bytes of the longest of them.
+KEPT, MOST_KEPT = 4, 1 << 21
 #: Times the seconds of the processor that may pass on the clock.
 PATIENCE = 3
 #: Bytes of the longest line of a child.
@@ -111,17 +111,20 @@ class Parsers:
         ControlError
             If the card cannot do it, or it takes too much; the message says which.
         """
-        key = hashlib.sha256(source).digest()
-        made = self._known.get(key)
-        if made is None:
-            async with self._free:
-                made = await self._run(source)
-            self._known[key] = made
-            while len(self._known) > KEPT:
-                self._known.popitem(last=False)
-        else:
-            self._known.move_to_end(key)
+        async with self._free:
+            made = self.known(source) or await self._run(source)
+        if len(source) <= MOST_KEPT:
+            self._known[hashlib.sha256(source).digest()] = made
+        while len(self._known) > KEPT:
+            self._known.popitem(last=False)
         return made
+
+    def known(self, source):
+        """The tokenizer, if it is remembered; else None."""
+        key = hashlib.sha256(source).digest()
+        if key in self._known:
+            self._known.move_to_end(key)
+        return self._known.get(key)
 
     async def _run(self, source):
         limits = self._limits

@@ -493,22 +493,36 @@ class Server:
         if size > limits.attachment:
             raise ControlError(f"Attachment must be a number of bytes up to {limits.attachment}, "
                                f"not {size}")
-        if (self._attachments + size > limits.attachments
-                or peer.attachments + size > limits.peer_attachments):
-            raise ControlError("Attachments under way must be fewer: come back later")
-        self._attachments += size
-        peer.attachments += size
+        source = bytearray()
         try:
             seconds = limits.setup + size / limits.attachment_rate
             try:
-                source = await asyncio.wait_for(connection.reader.readexactly(size), seconds)
+                await asyncio.wait_for(self._receive(connection, source, size), seconds)
             except asyncio.TimeoutError:
                 raise ControlError(f"Attachment must come within {seconds:.0f} s") from None
+            whole = bytes(source)
+            known = self._parsers.known(whole)
+            if known is not None:
+                return known
             async with peer.parsing:
-                return await self._parsers.parse(source)
+                return await self._parsers.parse(whole)
         finally:
-            self._attachments -= size
-            peer.attachments -= size
+            self._attachments -= len(source)
+            peer.attachments -= len(source)
+
+    async def _receive(self, connection, source, size):
+        """Append an attachment to ``source``; what has come counts, not what was announced."""
+        limits, peer = self.limits, connection.peer
+        while len(source) < size:
+            data = await connection.reader.read(min(MOST_LINE, size - len(source)))
+            if not data:
+                raise asyncio.IncompleteReadError(b"", size)
+            source += data
+            self._attachments += len(data)
+            peer.attachments += len(data)
+            if (self._attachments > limits.attachments
+                    or peer.attachments > limits.peer_attachments):
+                raise ControlError("Attachments under way must be fewer: come back later")
 
     async def _open(self, connection, setup):
         """Open the queue pair of a connection, and tell it."""

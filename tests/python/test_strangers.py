@@ -280,9 +280,8 @@ def test_foreign_tables(tokenizers):
     async def run():
         parsers = Parsers(geometry, Limits())
         first = await parsers.parse(source.encode())
-        begun = time.monotonic()
-        assert await parsers.parse(source.encode()) is first
-        assert time.monotonic() - begun < 0.5
+        assert parsers.known(source.encode()) is first is await parsers.parse(source.encode())
+        assert parsers.known(b"{}") is None
         return first
 
     found, wanted = asyncio.run(run()), TokenRecipe(source).tables(geometry)
@@ -380,17 +379,20 @@ def test_queue_pairs_of_a_peer():
 
 
 def test_attachments_of_a_peer():
-    limits = Limits(attachment=1000, attachments=2000, peer_attachments=1500)
+    """What has come counts, not what was announced: those who send nothing take no room."""
+    limits = Limits(attachment=1000, attachments=1600, peer_attachments=1200)
     with serving(limits=limits) as (server, _), contextlib.ExitStack() as stack:
         fields = {"version": 1, "kind": "tokenizer", "attachment": 1000}
-        for ip, wrong in (("127.0.0.2", False), ("127.0.0.2", True), ("127.0.0.3", False),
-                          ("127.0.0.1", True)):
+        for ip, size, wrong in (("127.0.0.2", 1, False), ("127.0.0.2", 900, False),
+                                ("127.0.0.2", 900, True), ("127.0.0.3", 600, False),
+                                ("127.0.0.1", 900, True)):
             connection = stack.enter_context(connect(server, ip))
-            send(connection, fields)
+            before = server._attachments
+            send(connection, fields, bytes(size))
             if wrong:
                 assert said(connection)["error"].startswith("Attachments under way must be fewer")
             else:
-                wait_until(lambda: ip in server._peers and server._peers[ip].attachments)
+                wait_until(lambda want=before + size: server._attachments == want)
         assert "Attachment must be" in ask(server, {**fields, "attachment": 1001})["error"]
         stack.close()
         wait_until(lambda: server._attachments == 0)
