@@ -59,8 +59,8 @@ class Limits:
     parse_seconds: float = 20.0
     parse_memory: int = 1 << 30
     card_share: float = 0.1
-    arrived: int = 1 << 25
-    peer_arrived: int = 1 << 22
+    arrived: int = 1 << 26
+    peer_arrived: int = 1 << 24
     unsent: int = 1 << 27
     peer_unsent: int = 1 << 25
     disk: int = 1 << 34

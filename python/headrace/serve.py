@@ -100,6 +100,7 @@ class _Peer:
         self.connections = self.queue_pairs = self.attachments = 0
         self.parsing, self.opening = asyncio.Lock(), asyncio.Lock()  # one at a time
         self.card = Allowance(SETUP_CREDIT, limits.card_share)  # seconds for set-ups
+        self.timer = None  # of when it owes none
 
 
 class _Connection:
@@ -650,13 +651,18 @@ class Server:
         self._forget(connection.address[0])
 
     def _forget(self, ip):
-        peer = self._peers.get(ip)
-        if peer is not None and not peer.connections:
-            missing = peer.card.missing(peer.card.most)
-            if missing:
-                self._loop.call_later(missing + PAUSE, self._forget, ip)
-            else:
-                del self._peers[ip]
+        peer = self._peers[ip]
+        if peer.connections or peer.timer is not None:
+            return
+        missing = peer.card.missing(peer.card.most)
+        if missing:
+            peer.timer = self._loop.call_later(missing + PAUSE, self._forget_later, ip)
+        else:
+            del self._peers[ip]
+
+    def _forget_later(self, ip):
+        self._peers[ip].timer = None
+        self._forget(ip)
 
     # Results in host memory
 

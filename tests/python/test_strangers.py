@@ -418,6 +418,9 @@ def test_setups_that_take_the_cards_time():
             assert "queue_pair" in ask(server, IMAGE, ip="127.0.0.2")
             assert time.monotonic() - begun > 0.5
         wait_until(lambda: server._peers.keys() == {"127.0.0.2"})  # what it owes is remembered
+        peer.card.most = peer.card.left
+        server._loop.call_soon_threadsafe(server._forget_later, "127.0.0.2")
+        wait_until(lambda: not server._peers)
 
 
 def test_disk(tmp_path):
