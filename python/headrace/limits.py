@@ -33,7 +33,8 @@ class Limits:
     parse_memory : int
         Bytes of its memory.
     card_share : float
-        Part of the card's time that the set-ups of a peer may take, beyond the first ten seconds.
+        Part of the card's time that opening and closing queue pairs of a peer may take, beyond the
+        first ten seconds.
     arrived, peer_arrived : int
         Bytes of datagrams that wait for the card, in all and of a peer.
     unsent, peer_unsent : int

@@ -214,11 +214,11 @@ class Server:
         """(host, port) of the control connections."""
         return self.listener.getsockname()
 
-    def log(self, text):
+    def log(self, text, most=MOST_LOGGED):
         """Log a line: short, of printable ASCII, whatever strangers put into it."""
         text = text.encode("unicode_escape").decode("ascii")
-        if len(text) > MOST_LOGGED:
-            text = text[:MOST_LOGGED] + "..."
+        if len(text) > most:
+            text = text[:most] + "..."
         try:
             self._log(text)
         except Exception:  # a closed pipe, a full disk
@@ -283,7 +283,8 @@ class Server:
         counts = dict(self.counts)
         with contextlib.suppress(HeadraceError):  # it may be why the server ends
             counts |= self.nic.counters()
-        self.log("counters: " + ", ".join(f"{name} {value}" for name, value in counts.items()))
+        text = "counters: " + ", ".join(f"{name} {value}" for name, value in counts.items())
+        self.log(text, len(text))
 
     def _on_card(self, function, *args):
         """Future of a call in the card's thread, which is made even if nobody waits any more."""
@@ -561,9 +562,12 @@ class Server:
         return queue_pair, time.monotonic() - begun
 
     def _unlisten(self, queue_pair):
+        """Seconds that it took to close a queue pair."""
+        begun = time.monotonic()
         self._listening.discard(queue_pair)
         self.nic.unlisten(queue_pair)
         self.log(f"queue pair {queue_pair:#x} closed")
+        return time.monotonic() - begun
 
     def _unlisten_all(self):
         for queue_pair in list(self._listening):
@@ -636,7 +640,7 @@ class Server:
         del self._owners[queue_pair]
         connection.peer.queue_pairs -= 1
         try:
-            await self._on_card(self._unlisten, queue_pair)
+            connection.peer.card.left -= await self._on_card(self._unlisten, queue_pair)
         finally:
             self._awake.set()
 
