@@ -37,7 +37,7 @@ CODES = 0x110000
 #: Characters of an error that are passed on.
 MOST_ERROR = 1000
 
-#: What a child runs, with the search path and the limits as arguments: nothing else is imported.
+#: What a child runs; its arguments are the limits, and where modules are.
 PROGRAM = ("import sys; sys.path[:] = sys.argv[3:]; from headrace.foreign import main; "
            "main(float(sys.argv[1]), int(sys.argv[2]))")
 #: Libraries reserve memory for each thread, and need none here.
