@@ -5,8 +5,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := $(shell find hw sim -name cocotb -prune -o -type f -name '*.[ch]pp' -print -o -type f -name '*.py' -print)
 
-.PHONY: help install demo test test-oldest wheel sim formal campaign fuzz exports bench scaling report report-kernels \
-	report-boards bitstream program vocabulary lint clean
+.PHONY: help install demo test test-oldest wheel sim formal campaign fuzz soak exports bench scaling \
+	report report-kernels report-boards bitstream program vocabulary lint clean
 
 help:            ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ campaign: .venv/.installed ## Clients of the simulated network card with many re
 
 fuzz: .venv/.installed     ## COUNT=2000 SEED=1: damaged files, whose pixels must be Pillow's if the card says OK; goes on where it ended
 	PYTHONPATH=tests $(BIN)/python -W error -m fuzz --count $(or $(COUNT),2000) --seed $(or $(SEED),1)
+
+soak: .venv/.installed     ## COUNT=100000: so many requests to a server, without and with hostile peers
+	PYTHONPATH=tests $(BIN)/python -W error -m soak $(if $(COUNT),--count $(COUNT))
 
 exports: .venv/.reports   ## Tests of the boards with their whole cards instead of small ones, minutes
 	HEADRACE_WHOLE_CARDS=1 $(BIN)/python -m pytest tests/hw/board

@@ -5,10 +5,11 @@ import collections
 import dataclasses
 import itertools
 import socket
+import ssl
 import time
 
 from headrace import wire
-from headrace.control import Answer, ControlError, Lines, Setup
+from headrace.control import Answer, ControlError, Lines, Setup, check_token
 from headrace.errors import CardError, NoAnswer
 from headrace.hw.status import Detail, Status
 from headrace.packet_socket import PacketSocket, segment_of, wait_for
@@ -60,6 +61,10 @@ def check_options(options):
             raise ValueError(f"{name.capitalize()} must be {what}, not {options[name]!r}")
     if "mtu" in options:
         segment_of(options["mtu"])
+    if options.get("token") is not None:
+        check_token(options["token"])
+    if not isinstance(options.get("tls", False), (bool, ssl.SSLContext)):
+        raise ValueError(f"Tls must be True, False or an ssl.SSLContext, not {options['tls']!r}")
 
 
 class Channel:
@@ -82,6 +87,11 @@ class Channel:
         Requests, and bytes of them, that are under way at most; one always may be.
     check : bool
         Whether both sides look at the CRC of packets.
+    token : str, optional
+        That the server wants.
+    tls : bool or ssl.SSLContext
+        Whether the control connection is TLS, and how the server's certificate is looked at:
+        True is as the system does. Packets of data are never encrypted.
     counts : collections.Counter
         Where to count.
 
@@ -103,8 +113,10 @@ class Channel:
     _numbers = itertools.count(1)
 
     def __init__(self, address, work, *, reply="sender", mtu=1500, timeout=10.0, retries=5,
-                 window=32, window_bytes=1 << 20, check=True, counts=None):
-        check_options(dict(mtu=mtu, timeout=timeout, retries=retries, window=window))
+                 window=32, window_bytes=1 << 20, check=True, token=None, tls=False,
+                 counts=None):
+        check_options(dict(mtu=mtu, timeout=timeout, retries=retries, window=window, token=token,
+                           tls=tls))
         self.reply, self.timeout, self.retries, self.check = reply, timeout, retries, check
         self.window = window
         self.counts = collections.Counter() if counts is None else counts
@@ -114,11 +126,7 @@ class Channel:
         self._reassembler = wire.Reassembler()
         self._broken = None
         self._order = itertools.count()
-        try:
-            self._control = socket.create_connection(address, timeout=timeout)
-        except OSError as error:
-            raise CardError(f"No server at {address[0]}:{address[1]}: {error}; start one with "
-                            f"`headrace serve`") from None
+        self._control = _connect(address, timeout, tls)
         self._udp = None
         try:
             # The queue pair is for the address of the control connection, so that is the socket's.
@@ -126,7 +134,7 @@ class Channel:
                                      here=self._control.getsockname()[0])
             # Without the CRC, addresses and ports may be changed on the way.
             self._agree(Setup(work, reply, self._queue_pair, check,
-                              self._udp.here[1] if check else None), address)
+                              self._udp.here[1] if check else None), address, token)
             card = self.answer.ip, self.answer.port
             self._udp.aim(*((card,) if self.answer.through == "tap"
                             else (self._control.getpeername()[:2], card)))
@@ -139,13 +147,13 @@ class Channel:
         self._sender = wire.Sender(self.answer.queue_pair, segment=segment_of(mtu),
                                    psn=self.answer.first or 0)
 
-    def _agree(self, setup, address):
+    def _agree(self, setup, address, token):
         self._lines = Lines()
         # A vocabulary takes its time to be loaded.
         deadline = time.monotonic() + max(120.0, self.timeout)
         try:
             try:
-                self._control.sendall(setup.encode())
+                self._control.sendall(setup.encode(token))
             except ConnectionError:  # there may be an answer that says why
                 pass
             while True:
@@ -153,7 +161,7 @@ class Channel:
                 data = self._control.recv(1 << 16)
                 if not data:
                     raise CardError(f"The server at {address[0]}:{address[1]} closed the "
-                                    f"connection without an answer")
+                                    f"connection without an answer: does it want TLS (tls=True)?")
                 for fields, _ in self._lines.feed(data):
                     self.answer = Answer.decode(fields)
                     self._control.setblocking(False)
@@ -254,11 +262,28 @@ class Channel:
                     if "error" in fields:
                         raise CardError(f"The server says: {fields['error']}")
                     take(fields)
-        except BlockingIOError:
+        except (BlockingIOError, ssl.SSLWantReadError):
             pass
         except (OSError, CardError, ControlError) as error:
             self._broken = (error if isinstance(error, CardError)
                             else CardError(f"The connection to the server broke: {error}"))
+
+
+def _connect(address, timeout, tls):
+    """Socket of a control connection."""
+    try:
+        control = socket.create_connection(address, timeout=timeout)
+    except OSError as error:
+        raise CardError(f"No server at {address[0]}:{address[1]}: {error}; start one with "
+                        f"`headrace serve`") from None
+    if tls is False:
+        return control
+    context = ssl.create_default_context() if tls is True else tls
+    try:
+        return context.wrap_socket(control, server_hostname=address[0])
+    except OSError as error:
+        control.close()
+        raise CardError(f"No TLS with the server at {address[0]}:{address[1]}: {error}") from None
 
 
 class _Exchange:

@@ -3,10 +3,10 @@
 
 import argparse
 import contextlib
-import functools
 import io
 import json
 import re
+import ssl
 import sys
 import time
 from pathlib import Path
@@ -23,6 +23,7 @@ from headrace.hashing import HashingRecipe
 from headrace.hw.command import (
     check_file, check_folder, command, save_array, whole_file)
 from headrace.hw.status import Detail, Status
+from headrace.limits import Limits
 from headrace.options import (
     bench_options, card_options, files_argument, hash_options, image_options, output_option,
     send_options, serve_options, token_options)
@@ -42,7 +43,32 @@ def open_card(args):
     if "to" not in args:
         return headrace.open(args.card, fallback=args.fallback)
     return Client(*args.to, fallback=args.fallback, mtu=args.mtu, timeout=args.timeout,
-                  retries=args.retries, window=args.window, check=args.check)
+                  retries=args.retries, window=args.window, check=args.check,
+                  token=args.token, tls=client_tls(args))
+
+
+def client_tls(args):
+    """What a client does with TLS: False, True, or a context with the given authorities."""
+    if args.ca is None:
+        return args.tls
+    if not args.tls:
+        raise ValueError("Give --ca only with --tls")
+    return ssl.create_default_context(cafile=args.ca)
+
+
+def server_tls(args):
+    """Context of a server's certificate, None without one."""
+    if args.cert is None and args.key is None:
+        return None
+    if args.cert is None or args.key is None:
+        raise ValueError("Give --cert and --key, or neither")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(args.cert, args.key)
+    except ssl.SSLError as error:
+        raise ValueError(f"Certificate must be PEM and fit its key, not {args.cert} and "
+                         f"{args.key}: {error}") from None
+    return context
 
 
 @contextlib.contextmanager
@@ -356,12 +382,13 @@ def run_server(args):
 
     options = {name: value for name, value in (
         ("mac", args.mac), ("ip", args.ip and args.ip.partition("/")[0])) if value}
+    tls, limits = server_tls(args), Limits.of(args.limit)
     if args.output:
         check_folder(args.output)
         args.output.mkdir(parents=True, exist_ok=True)
     with contextlib.closing(nic.open_nic(args.card, **options)) as card:
         how = dict(output=args.output, rate=args.rate * 1e6, allow_forward=args.allow_forward,
-                   log=functools.partial(print, flush=True))
+                   log=serve.say, token=args.token, tls=tls, limits=limits)
         if args.udp:
             server = serve.Server.udp(card, *args.udp, **how)
         else:
@@ -370,8 +397,7 @@ def run_server(args):
             link = links.TapLink(args.tap, f"{host}/{prefix or 24}", mtu=args.mtu)
             server = serve.Server.tap(card, link, args.control, **how)
         host, port = server.address
-        print(f"card {card.mac} {card.ip}, {server.link.through}; control at {host}:{port}",
-              flush=True)
+        serve.say(f"card {card.mac} {card.ip}, {server.link.through}; control at {host}:{port}")
         serve.until_signal(server)
     return 0
 

@@ -51,7 +51,7 @@ class Client(Card):
     port : int
         TCP port of control connections.
     fallback : "cpu" or "raise"
-    mtu, timeout, retries, window, window_bytes, check
+    mtu, timeout, retries, window, window_bytes, check, token, tls
         As of :class:`headrace.channel.Channel`.
 
     Raises

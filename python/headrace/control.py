@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The control connection: a client says what it wants of a card, the server names a queue pair.
 
-Lines of JSON over TCP. ``docs/network.md`` describes them byte by byte.
+Lines of JSON over TCP, or over TLS. ``docs/network.md`` describes them byte by byte.
 """
 
 import dataclasses
+import hmac
 import json
+import re
 
 from headrace import wire
 from headrace.errors import HeadraceError, VocabularyError
@@ -16,8 +18,8 @@ from headrace.recipe import Recipe
 from headrace.token_recipe import TokenRecipe
 
 
-__all__ = ["PORT", "VERSION", "ANY", "MOST_LINE", "MOST_ATTACHMENT", "ControlError", "Setup", "Answer",
-           "Lines", "line", "refusal"]
+__all__ = ["PORT", "VERSION", "ANY", "MOST_LINE", "MOST_ATTACHMENT", "ControlError", "Setup",
+           "Answer", "Lines", "line", "refusal", "fields_of", "check_token", "demand"]
 
 
 #: TCP port unless another is given.
@@ -29,6 +31,9 @@ ANY = "any"
 #: Bytes of a line, and of a tokenizer.json.
 MOST_LINE = 1 << 16
 MOST_ATTACHMENT = 1 << 26
+
+#: What a token looks like: text that needs no escapes, and is not guessed.
+TOKEN = re.compile("[!-~]{16,4096}")
 
 IMAGE = {"resize", "crop", "filter", "mean", "std", "dtype", "layout"}
 HASHING = {"features", "ngram_range", "lowercase", "alternate_sign"}
@@ -54,6 +59,55 @@ def refusal(error, text):
 def line(fields):
     """A dict as a line."""
     return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
+
+
+def fields_of(text):
+    """The dict that a line's bytes are.
+
+    Raises
+    ------
+    ControlError
+        If they are none.
+    """
+    try:
+        fields = json.loads(text)
+    except (ValueError, RecursionError):
+        fields = None
+    if not isinstance(fields, dict):
+        raise ControlError(f"Line must be a JSON object, not {text[:80]!r}")
+    return fields
+
+
+def check_token(token):
+    """Return a token.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    if not isinstance(token, str) or not TOKEN.fullmatch(token):
+        raise ValueError("Token must be 16 to 4096 printable ASCII characters without spaces, as "
+                         "of `python -c 'import secrets; print(secrets.token_urlsafe())'`")
+    return token
+
+
+def demand(token, fields):
+    """Take the token out of a line's fields; it must be that of the server, if it has one.
+
+    Raises
+    ------
+    ControlError
+        If it is another one, or none.
+    """
+    given = fields.pop("token", None)
+    if token is None:
+        return
+    if given is None:
+        raise ControlError("Token must be given: this server is for those who have its token")
+    if not isinstance(given, str) or not hmac.compare_digest(
+            given.encode("utf-8", "surrogatepass"), token.encode()):
+        raise ControlError("Token must be that of this server")
 
 
 def _fields(fields, required, optional=()):
@@ -113,14 +167,16 @@ class Setup:
     check: bool = True
     port: int | str | None = None
 
-    def encode(self):
-        """Bytes that the client sends."""
+    def encode(self, token=None):
+        """Bytes that the client sends, with the server's token if it has one."""
         fields = {"version": VERSION, "queue_pair": self.queue_pair, "check": self.check,
                   "reply": {None: "host", "sender": "sender"}.get(self.reply) or {
                       name: value for name, value in dataclasses.asdict(self.reply).items()
                       if value is not None}}
         if self.port is not None:
             fields["port"] = self.port
+        if token is not None:
+            fields["token"] = token
         if isinstance(self.work, TokenRecipe):
             source = self.work.source.encode()
             return line({"kind": "tokenizer", **fields, "attachment": len(source)}) + source
@@ -139,8 +195,15 @@ class Setup:
         return size
 
     @classmethod
-    def decode(cls, fields, attachment=b""):
+    def decode(cls, fields, attachment=b"", *, tokenizer=None):
         """Setup of a line's fields.
+
+        Parameters
+        ----------
+        fields : dict
+        attachment : bytes
+        tokenizer
+            Function that makes the work of an attachment; None is a :class:`TokenRecipe` of it.
 
         Raises
         ------
@@ -169,8 +232,9 @@ class Setup:
             reply = "sender" if reply == "sender" else None
         else:
             raise ControlError(f"Reply must be sender, host or an object with ip, not {reply!r}")
-        return cls(cls._work(kind, fields.get("options", {}), attachment), reply, queue_pair,
-                   check, port)
+        work = (tokenizer(attachment) if kind == "tokenizer" and tokenizer
+                else cls._work(kind, fields.get("options", {}), attachment))
+        return cls(work, reply, queue_pair, check, port)
 
     @staticmethod
     def _work(kind, options, attachment):
@@ -283,12 +347,7 @@ class Lines:
                     return
                 text = bytes(self._buffer[:end])
                 del self._buffer[:end + 1]
-                try:
-                    fields = json.loads(text)
-                except (ValueError, RecursionError):
-                    fields = None
-                if not isinstance(fields, dict):
-                    raise ControlError(f"Line must be a JSON object, not {text[:80]!r}")
+                fields = fields_of(text)
                 self._size = self._attachment(fields)
                 self._fields = fields
             if len(self._buffer) < self._size:

@@ -3,6 +3,7 @@
 
 import errno
 import fcntl
+import functools
 import ipaddress
 import os
 import socket
@@ -16,6 +17,7 @@ from headrace.hw.wire.headers import ETHERNET, IPV4, MAX_FRAME, ROCE_PORT, UDP
 __all__ = ["TapLink", "UdpLink", "neighbour", "station_mac"]
 
 
+SOURCE_IP = slice(ETHERNET.size + 12, ETHERNET.size + 16)
 BEHIND = ETHERNET.size + IPV4.size + UDP.size
 
 # Of <linux/if_tun.h> and <linux/sockios.h>.
@@ -33,6 +35,17 @@ def neighbour(ip):
     """The IPv4 address below a card's, or above, for the host's side: 10.0.0.1 of 10.0.0.2."""
     address = ipaddress.IPv4Address(ip)
     return str(address - 1 if int(address) % 256 > 1 else address + 1)
+
+
+@functools.lru_cache(maxsize=1024)
+def is_local(ip):
+    """Whether an IPv4 address is one of this machine's."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((ip, 0))
+        except OSError:
+            return False
+    return True
 
 
 class TapLink:
@@ -95,11 +108,25 @@ class TapLink:
         return self._fd
 
     def read(self):
-        """Frame that the kernel sent; None if there is none."""
+        """What the kernel sent: ((IPv4 address of the sender or None, 0), size, frame).
+
+        None if there is nothing.
+        """
         try:
-            return os.read(self._fd, MAX_FRAME + 1)
+            frame = os.read(self._fd, MAX_FRAME + 1)
         except BlockingIOError:
             return None
+        ip = (socket.inet_ntoa(frame[SOURCE_IP]) if frame[12:14] == b"\x08\x00"
+              and len(frame) >= SOURCE_IP.stop else None)
+        return (ip, 0), len(frame), frame
+
+    def frame(self, frame):
+        """Frame of what was read."""
+        return frame
+
+    def is_own(self, ip, port):
+        """Whether what is sent to an address comes back to this link."""
+        return False
 
     def write(self, frame):
         """Give the kernel a frame of the card. Returns whether it was taken."""
@@ -145,7 +172,7 @@ class UdpLink:
         self._socket = socket_
         socket_.setblocking(False)
         socket_.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
-        self.ip = socket_.getsockname()[0]
+        self.ip, self._port = socket_.getsockname()
         self.window = max(1 << 14,
                           socket_.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 4)
         self._card = wire.Station(nic.mac, nic.ip)
@@ -158,14 +185,27 @@ class UdpLink:
         return self._socket.fileno()
 
     def read(self):
-        """A datagram as a frame; None if there is none."""
-        try:
-            data, (ip, port) = self._socket.recvfrom(MAX_FRAME)
-        except BlockingIOError:
-            return None
-        except ConnectionError:  # the kernel reports an earlier datagram that nobody wanted
-            return b""
+        """A datagram: (address and port of the sender, bytes of its frame, both of them).
+
+        None if there is none.
+        """
+        while True:
+            try:
+                data, sender = self._socket.recvfrom(MAX_FRAME)
+            except BlockingIOError:
+                return None
+            except ConnectionError:  # the kernel reports an earlier datagram that nobody wanted
+                continue
+            return sender, BEHIND + len(data), (data, sender)
+
+    def frame(self, datagram):
+        """Frame of a datagram that was read."""
+        data, (ip, port) = datagram
         return wire.encapsulate(data, wire.Station(station_mac(ip), ip, port), self._card)
+
+    def is_own(self, ip, port):
+        """Whether what is sent to an address comes back to this link."""
+        return port == self._port and (ip == self.ip or self.ip == "0.0.0.0" and is_local(ip))
 
     def write(self, frame):
         """Send a frame's datagram. Returns whether there was one, and room for it."""

@@ -54,7 +54,11 @@ class Nic(abc.ABC):
         Payload bytes of the packets that it sends.
     most_message, most_result : int
         Bytes of the longest request that it takes, and of the longest result.
+    config : CardConfig or None
+        What its tables of tokenizers hold; None if that is not known, and nothing is loaded.
     """
+
+    config = None
 
     @abc.abstractmethod
     def listen(self, work, *, reply="sender", queue_pair=0, check=True, peer=None, first=None):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from headrace import control, wire
 from headrace.hashing import HashingRecipe
+from headrace.limits import Limits
 from headrace.recipe import DTYPES, FILTERS, LAYOUTS
 
 
@@ -78,6 +79,15 @@ def station(text):
         return wire.Station(None, host, port)
     except ValueError:
         raise argparse.ArgumentTypeError(f"must be IP or IP:PORT, not {text!r}") from None
+
+
+def token_file(text):
+    """Token in the first line of a file."""
+    try:
+        with open(text, encoding="ascii") as file:
+            return control.check_token(file.readline().strip())
+    except (OSError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"cannot be taken from {text}: {error}") from None
 
 
 def card_options(sub):
@@ -157,6 +167,12 @@ def send_options(sub):
                      help="times that a request is sent again (default: 5)")
     sub.add_argument("--window", type=positive, default=32, metavar="N",
                      help="requests under way at most (default: 32)")
+    sub.add_argument("--token", type=token_file, metavar="FILE",
+                     help="with the server's token in its first line")
+    sub.add_argument("--tls", action="store_true", help="control connection by TLS")
+    sub.add_argument("--ca", type=Path, metavar="FILE",
+                     help="certificates that a server's is signed with, for --tls (default: the "
+                          "system's)")
     sub.add_argument("--no-check", dest="check", action="store_false",
                      help="nobody looks at the CRC of packets")
     fallback_option(sub)
@@ -184,6 +200,13 @@ def serve_options(sub):
                      help="for results in host memory, as .npy; no file is overwritten")
     sub.add_argument("--allow-forward", action="store_true",
                      help="clients may have results sent to others than themselves")
+    sub.add_argument("--token", type=token_file, metavar="FILE",
+                     help="clients must know the token in its first line")
+    sub.add_argument("--cert", type=Path, metavar="FILE",
+                     help="certificates for TLS on control connections")
+    sub.add_argument("--key", type=Path, metavar="FILE", help="private key of --cert")
+    sub.add_argument("--limit", action="append", default=[], metavar="NAME=NUMBER",
+                     help=f"one of {', '.join(vars(Limits()))}: see docs/security.md")
     sub.add_argument("--card", default="sim", metavar="sim|MODULE:CALLABLE",
                      help="what to serve (default: the simulated card)")
 
