@@ -15,8 +15,8 @@ from headrace.recipe import Recipe
 from headrace.token_recipe import TokenRecipe
 
 
-__all__ = ["PORT", "VERSION", "ANY", "MOST_LINE", "MOST_ATTACHMENT", "ControlError", "Setup", "Answer",
-           "Lines", "line"]
+__all__ = ["PORT", "VERSION", "ANY", "MOST_LINE", "MOST_ATTACHMENT", "ControlError", "Setup",
+           "Answer", "Lines", "line"]
 
 
 #: TCP port unless another is given.

@@ -80,7 +80,8 @@ class QueuePair:
         ports = int(peer is None or peer.port is not None)
         return dict(
             reply_port=ports, mode=self.mode, bind=int(peer is None),
-            window=int(self.window), numbered=int(self.first is not None), match_ip=int(peer is not None),
+            window=int(self.window), numbered=int(self.first is not None),
+            match_ip=int(peer is not None),
             match_mac=int(peer is not None and peer.mac is not None),
             match_port=int(peer is not None and peer.port is not None))
 

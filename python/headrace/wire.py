@@ -24,9 +24,9 @@ from .errors import HeadraceError
 
 
 __all__ = [
-    "PacketError", "Station", "Owner", "Packet", "Message", "icrc", "segments", "to_frame", "from_frame",
-    "to_datagram", "from_datagram", "encapsulate", "seal", "sealed", "Sender", "Reassembler",
-    "request", "response", "from_response",
+    "PacketError", "Station", "Owner", "Packet", "Message", "icrc", "segments", "to_frame",
+    "from_frame", "to_datagram", "from_datagram", "encapsulate", "seal", "sealed", "Sender",
+    "Reassembler", "request", "response", "from_response",
 ]
 
 
@@ -128,7 +128,7 @@ class Owner:
     port: int | None = None
 
     def __post_init__(self):
-        self.station  # noqa: B018: which checks them
+        _ = self.station    # which checks them
 
     @property
     def station(self):

@@ -74,9 +74,8 @@ async def strangers(dut):
         await t.own(1, **BOUND)
         for number in range(30):
             queue = number % 2
-            for n, frame in enumerate(t.message(
-                    queue, psn[queue], rng.randbytes(rng.randrange(400)), mtu=64,
-                    immediate=number, **OWNER)):
+            for frame in t.message(queue, psn[queue], rng.randbytes(rng.randrange(400)), mtu=64,
+                                   immediate=number, **OWNER):
                 for source in rng.sample(STRANGERS, rng.randrange(4)) if number > 1 else ():
                     assert t.send(nonsense(rng, queue, psn[queue], source)) == Outcome.STRANGER
                 assert t.send(frame) == Outcome.PACKET
@@ -232,7 +231,8 @@ async def owners_take_no_time(dut):
         await t.own(queue, **(BOUND if queue % 2 else dict(**NAMED, window=True, first=0)))
     count = 400 if SIZE == 64 else 120
     for n in range(count):
-        t.send(roce(OPCODES["only"], BASE + n % 4, n // 4 % 7, b"", **SOURCES[n % 3 and n // 3 % 7]))
+        source = SOURCES[n % 3 and n // 3 % 7]
+        t.send(roce(OPCODES["only"], BASE + n % 4, n // 4 % 7, b"", **source))
     await t.drain(quiet=30)
     gone = t.gone["i"]
     assert len(gone) == count * 64 // SIZE
