@@ -132,7 +132,7 @@ class Owner:
 
     @property
     def station(self):
-        """A station that it is, at any port port 4791, at any MAC address with none."""
+        """A station that it is: port 4791 stands for any."""
         return Station(self.mac, self.ip, ROCE_PORT if self.port is None else self.port)
 
     def takes(self, station):
