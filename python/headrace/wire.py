@@ -128,11 +128,11 @@ class Owner:
     port: int | None = None
 
     def __post_init__(self):
-        _ = self.station  # which checks them
+        _ = self.station    # which checks them
 
     @property
     def station(self):
-        """A station that it is: with port 4791 if it may have any, without a MAC address if any."""
+        """A station that it is: port 4791 stands for any."""
         return Station(self.mac, self.ip, ROCE_PORT if self.port is None else self.port)
 
     def takes(self, station):

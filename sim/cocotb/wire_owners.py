@@ -74,9 +74,8 @@ async def strangers(dut):
         await t.own(1, **BOUND)
         for number in range(30):
             queue = number % 2
-            for frame in t.message(
-                    queue, psn[queue], rng.randbytes(rng.randrange(400)), mtu=64,
-                    immediate=number, **OWNER):
+            for frame in t.message(queue, psn[queue], rng.randbytes(rng.randrange(400)), mtu=64,
+                                   immediate=number, **OWNER):
                 for source in rng.sample(STRANGERS, rng.randrange(4)) if number > 1 else ():
                     assert t.send(nonsense(rng, queue, psn[queue], source)) == Outcome.STRANGER
                 assert t.send(frame) == Outcome.PACKET

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whose a queue pair is: strangers get and spoil nothing, at the card and behind a server."""
+"""Whose a queue pair is: strangers get nothing and spoil nothing, at cards and behind servers."""
 
 import contextlib
 import dataclasses
@@ -123,7 +123,7 @@ def test_answers_to_any_port(nic):
 
 
 def test_the_first_message_binds(nic):
-    """Not what begins none, nor what is wrong; a queue pair that is opened is free again."""
+    """Not what begins none, and nothing that is wrong; one that is opened anew is free again."""
     for owner in HERE, *STRANGERS:
         peer = Peer(nic, HASHING, station=owner)
         peer.sender.psn = 9 << 20   # any number

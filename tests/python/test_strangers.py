@@ -143,7 +143,7 @@ def test_panics_are_refusals(tokenizers):
         answer = ask(server, tokenizer_fields(source), source)
         assert answer["error"].startswith("Tokenizer.json not accepted: ")
         assert serves(server)
-    assert any("refused 127.0.0.1" in entry and "PanicException" in entry for entry in log)
+    assert any("refused 127.0.0.1" in entry for entry in log)
 
 
 class FailingNic(SoftNic):
