@@ -73,11 +73,13 @@ def test_files_are_not_overwritten(tmp_path, monkeypatch):
     """Should a queue pair's number come again, and each client counts from 1."""
     monkeypatch.setattr("secrets.randbelow", lambda below: 0x100)
     recipe, names = Recipe(resize=8), []
-    with serving(output=tmp_path) as (server, _):
+    with serving(output=tmp_path) as (server, log):
         for shade in range(4):
             with Client(*server.address, timeout=2) as card:
                 entry, = card.keep(recipe, [jpeg(shade)])
             names.append(entry["file"])
+            while sum(text.endswith(" closed") for text in log) <= shade:
+                time.sleep(0.01)  # until the number may come again
     assert names[0] == "100-1.npy" and len(set(names)) == 4
     assert sorted(names) == sorted(path.name for path in tmp_path.iterdir())
     for shade, name in enumerate(names):

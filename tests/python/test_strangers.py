@@ -616,7 +616,8 @@ def test_tls(certificate, tmp_path):
     context.load_cert_chain(*certificate)
     trusting = ssl.create_default_context(cafile=certificate[0])
     limits = Limits(setup=0.5)
-    with serving(tls=context, token=TOKEN, output=tmp_path, limits=limits) as (server, _):
+    with serving(tls=context, token=TOKEN, output=tmp_path, limits=limits,
+                 allow_forward=True) as (server, _):
         with Client(*server.address, tls=trusting, token=TOKEN, timeout=5) as card:
             files = [picture(n) for n in range(5)]
             np.testing.assert_array_equal(card.image(resize=8, crop=8)(files),
