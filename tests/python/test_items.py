@@ -217,7 +217,8 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize("item, message", WRONG, ids=lambda value: str(value)[:30])
+@pytest.mark.parametrize("item, message", WRONG,
+                         ids=[f"{n}-{type(item).__name__}" for n, (item, _) in enumerate(WRONG)])
 def test_one_wrong_item(card, item, message, jpeg):
     """It fails alone, and the exception says which one it is."""
     prep = card.image(**RECIPE)
