@@ -25,6 +25,9 @@ __all__ = ["BusCard", "pack_recipe"]
 RULES = {type(None): 0, tuple: 1, int: 2}
 FILTERS = {"bilinear": 1, "bicubic": 2}
 
+#: What belongs to cards of a parent process. It is never let go.
+_PARENTS = []
+
 #: Longest side of an image that a job can tell.
 MOST_PIXELS = 65535
 
@@ -54,7 +57,7 @@ class BusCard(Card):
     def __init__(self, name, fallback):
         super().__init__(name, fallback)
         self._lock = ProcessLock()
-        self._bus = None
+        self._bus = self._rounds = self._texts = None
         self._abandoned = False  # it is the parent's of this process
 
     def _connect(self, config, transport):
@@ -84,8 +87,9 @@ class BusCard(Card):
     # Processes
 
     def _abandon(self):
-        # What becomes of the way to the card is its own affair: most of what it could do now, be it
-        # to free memory, would be done to the parent's card.
+        # Most of what the way to the card could do now, be it to free memory when nobody refers to
+        # it any more, would be done to the parent's card.
+        _PARENTS.append((self._bus, self._rounds, self._texts))
         self._abandoned = True
 
     def _reopen(self):

@@ -4,6 +4,7 @@
 import collections
 import dataclasses
 import itertools
+import os
 import socket
 import ssl
 import time
@@ -63,8 +64,9 @@ def check_options(options):
         segment_of(options["mtu"])
     if options.get("token") is not None:
         check_token(options["token"])
-    if not isinstance(options.get("tls", False), (bool, ssl.SSLContext)):
-        raise ValueError(f"Tls must be True, False or an ssl.SSLContext, not {options['tls']!r}")
+    if not isinstance(options.get("tls", False), (bool, str, os.PathLike, ssl.SSLContext)):
+        raise ValueError("Tls must be True, False, the path of a file of certificates or an "
+                         f"ssl.SSLContext, not {options['tls']!r}")
 
 
 class Channel:
@@ -89,7 +91,7 @@ class Channel:
         Whether both sides look at the CRC of packets.
     token : str, optional
         That the server wants.
-    tls : bool or ssl.SSLContext
+    tls : bool, path or ssl.SSLContext
         Whether the control connection is TLS, and how the server's certificate is looked at:
         True is as the system does. Packets of data are never encrypted.
     counts : collections.Counter
@@ -179,7 +181,8 @@ class Channel:
     def close(self):
         """Close the queue pair and the sockets.
 
-        If results go to another station, it waits until the card has seen to the requests.
+        If results go to another station, it waits until the card has seen to the requests, but not
+        over TLS, where neither side can say that it has finished without closing the connection.
         """
         if isinstance(self.reply, wire.Station):
             try:
@@ -278,8 +281,13 @@ def _connect(address, timeout, tls):
                         f"`headrace serve`") from None
     if tls is False:
         return control
-    context = ssl.create_default_context() if tls is True else tls
     try:
+        if tls is True:
+            context = ssl.create_default_context()
+        elif isinstance(tls, (str, os.PathLike)):
+            context = ssl.create_default_context(cafile=tls)
+        else:
+            context = tls
         return context.wrap_socket(control, server_hostname=address[0])
     except OSError as error:
         control.close()

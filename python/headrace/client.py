@@ -167,9 +167,9 @@ class Client(Card):
 
     def _unfit(self, recipe):
         """What the server says of a tokenizer; it loads it, if it can."""
-        self._too_much.pop(recipe, None)
         try:
             with self._channel(recipe, "sender"):
+                self._too_much.pop(recipe, None)
                 return None
         except VocabularyError as error:
             self._too_much[recipe] = str(error)
@@ -198,8 +198,9 @@ class Client(Card):
     def _ask(self, work, payloads, reply="sender"):
         if not payloads:
             return []
-        if work in self._too_much:  # it would only be sent again to be refused
-            raise VocabularyError(self._too_much[work])
+        why = self._too_much.get(work)
+        if why is not None:  # it would only be sent again to be refused
+            raise VocabularyError(why)
         try:
             with self._channel(work, reply) as channel:
                 begun = time.monotonic()

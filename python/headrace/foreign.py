@@ -9,7 +9,6 @@ import asyncio
 import collections
 import contextlib
 import dataclasses
-import functools
 import hashlib
 import json
 import os
@@ -19,6 +18,7 @@ import types
 
 import numpy as np
 
+from headrace.cached import cached
 from headrace.control import ControlError
 from headrace.errors import VocabularyError
 from headrace.hw.text.tables import TableImage
@@ -63,7 +63,7 @@ class ForeignTokenizer(TokenRecipe):
     Parameters
     ----------
     source : str
-        As it came.
+        As it came, or its digest if there are tables.
     made : Tables or None
         For the card that was asked for; None if none was.
     """
@@ -76,7 +76,7 @@ class ForeignTokenizer(TokenRecipe):
     def __reduce__(self):
         return ForeignTokenizer, (self.source, self.made)
 
-    @functools.cached_property
+    @cached
     def vocabulary(self):
         if self.made is None:
             return self.source
@@ -121,19 +121,39 @@ class Parsers:
             If no card can do it, or it takes too much; the message says which.
         """
         async with self._free:
-            made = self.known(source) or await self._run(source)
-        if len(source) <= MOST_KEPT:
-            self._known[hashlib.sha256(source).digest()] = made
-        while len(self._known) > KEPT:
-            self._known.popitem(last=False)
+            made = self.known(source)
+            if made is None:
+                try:
+                    made = await self._run(source)
+                except VocabularyError as error:
+                    self._keep(source, str(error))
+                    raise
+        self._keep(source, made)
         return made
 
     def known(self, source):
-        """The tokenizer, if it is remembered; else None."""
-        key = hashlib.sha256(source).digest()
-        if key in self._known:
+        """The tokenizer, if it is remembered; else None.
+
+        Raises
+        ------
+        VocabularyError
+            If it is remembered as one that the card's tables do not hold.
+        """
+        made = self._known.get(hashlib.sha256(source).digest())
+        if made is not None:
+            self._keep(source, made)
+        if isinstance(made, str):
+            raise VocabularyError(made)
+        return made
+
+    def _keep(self, source, made):
+        """Remember a tokenizer, or why it does not fit, as the latest."""
+        if len(source) <= MOST_KEPT:
+            key = hashlib.sha256(source).digest()
+            self._known[key] = made
             self._known.move_to_end(key)
-        return self._known.get(key)
+        while len(self._known) > KEPT:
+            self._known.popitem(last=False)
 
     async def _run(self, source):
         limits = self._limits
@@ -157,7 +177,9 @@ class Parsers:
             # Without this it waits for the end of pipes that nobody reads any more.
             process._transport.close()
             await process.wait()
-        return ForeignTokenizer(str(source, "utf-8"), tables)
+        # The tables are all that a card needs; sources of strangers are not kept.
+        name = str(source, "utf-8") if tables is None else hashlib.sha256(source).hexdigest()
+        return ForeignTokenizer(name, tables)
 
     async def _talk(self, process, source):
         """Give a child its work; the tables that it makes, or None if none are wanted."""

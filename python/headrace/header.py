@@ -4,9 +4,8 @@
 import io
 import re
 import struct
-import warnings
 
-from PIL import Image
+from PIL import Image, JpegImagePlugin
 
 
 __all__ = ["image_size", "check_file"]
@@ -121,14 +120,10 @@ def check_file(data):
     if size is None:
         return False   # a header that nobody but Pillow may understand
     if len(exif) > 1 or (exif and odd_resolution(exif[0])):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")   # it is asked again for the result
-            try:
-                Image.open(io.BytesIO(data)).close()
-            except Image.DecompressionBombError:
-                pass
-            except Exception:  # whatever its plugins raise
-                return False
+        try:
+            JpegImagePlugin.jpeg_factory(io.BytesIO(data)).close()
+        except Exception:  # whatever it raises
+            return False
     height, width = size
     if Image.MAX_IMAGE_PIXELS is not None and height * width > Image.MAX_IMAGE_PIXELS:
         Image._decompression_bomb_check((width, height))

@@ -39,8 +39,10 @@ class Limits:
         Bytes of datagrams that wait for the card, in all and of a peer.
     unsent, peer_unsent : int
         Bytes of frames that wait to be sent, in all and to a peer.
-    disk, connection_disk : int
-        Bytes of the folder of results, and of those that one connection leaves there.
+    disk, peer_disk : int
+        Bytes of the folder of results, and of those that a peer leaves there while the server runs.
+    idle : float
+        Seconds without a datagram of a peer after which its queue pairs are closed.
 
     Raises
     ------
@@ -65,7 +67,8 @@ class Limits:
     unsent: int = 1 << 27
     peer_unsent: int = 1 << 25
     disk: int = 1 << 34
-    connection_disk: int = 1 << 30
+    peer_disk: int = 1 << 30
+    idle: float = 3600.0
 
     def __post_init__(self):
         for field in dataclasses.fields(self):

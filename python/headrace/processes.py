@@ -17,7 +17,7 @@ __all__ = ["ProcessLock", "watch"]
 #: Seconds for which the end of the interpreter waits for a thread to leave a card.
 PARTING = 10.0
 
-_watched = weakref.WeakSet()
+_watched, _locks = weakref.WeakSet(), weakref.WeakSet()
 
 
 class ProcessLock:
@@ -33,12 +33,17 @@ class ProcessLock:
         self._make = make
         self._process = os.getpid()
         self._lock = make()
+        _locks.add(self)
+
+    def renew(self):
+        """In a forked process: be free."""
+        if self._process != os.getpid():
+            self._lock = self._make()
+            self._process = os.getpid()
 
     def acquire(self, timeout=-1):
         """Take the lock; whether that succeeded within so many seconds, -1 being no limit."""
-        if self._process != os.getpid():
-            self._process = os.getpid()
-            self._lock = self._make()
+        self.renew()  # where the fork was none of Python's
         return self._lock.acquire(timeout=timeout)
 
     def release(self):
@@ -66,14 +71,26 @@ def watch(thing):
     _watched.add(thing)
 
 
-def _part():
+def _each(function):
+    """Call a function with everything that is watched, whatever happens with some of it."""
+    failed = None
     for thing in list(_watched):
-        thing._part()
+        try:
+            function(thing)
+        except Exception as error:
+            failed = failed or error
+    if failed is not None:
+        raise failed
+
+
+def _part():
+    for lock in list(_locks):  # as long as there is one thread
+        lock.renew()
+    _each(lambda thing: thing._part())
 
 
 def _finish():
-    for thing in list(_watched):
-        thing._finish(PARTING)
+    _each(lambda thing: thing._finish(PARTING))
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork

@@ -306,7 +306,9 @@ class RemoteTransport(Transport):
         def answers(address):
             try:
                 self.load(address, 1)
-            except Refused:
+            except Refused as error:
+                if error.detail is not Detail.BUS:
+                    raise  # it is not ours any more
                 return False
             return True
 

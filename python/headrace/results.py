@@ -189,10 +189,10 @@ def settle_texts(fallback, outcomes):
     """
     redone = fallback == "cpu"
     results, reports = [], []
-    for n, outcome in enumerate(outcomes):
+    for outcome in outcomes:
         if isinstance(outcome, Report):
             if outcome.error is None:
-                error = None if redone else ItemError(outcome.status, outcome.detail, n)
+                error = None if redone else ItemError(outcome.status, outcome.detail)
                 outcome = dataclasses.replace(outcome, fallback=redone, error=error)
             outcome = None, outcome
         results.append(outcome[0])

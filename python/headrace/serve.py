@@ -99,9 +99,14 @@ class _Peer:
 
     def __init__(self, limits):
         self.connections = self.queue_pairs = self.attachments = 0
+        self.heard = 0.0   # when it sent something last
         self.parsing, self.opening = asyncio.Lock(), asyncio.Lock()  # one at a time
         self.card = Allowance(SETUP_CREDIT, limits.card_share)  # seconds for set-ups
         self.timer = None  # of when it owes none
+
+    def charge(self, seconds):
+        """It took so much of the card's time."""
+        self.card.left -= seconds
 
 
 class _Connection:
@@ -112,7 +117,6 @@ class _Connection:
         self.reader = self.writer = None
         self.queue_pair = None
         self.replies = True  # results go to the sender
-        self.saved = 0       # bytes of results
 
     def __str__(self):
         return f"{self.address[0]}:{self.address[1]}"
@@ -170,6 +174,7 @@ class Server:
         self._peers = {}   # by IPv4 address
         self._owners = {}  # connections, by queue pair
         self._listening = set()  # queue pairs, of the card's thread
+        self._saved = collections.Counter()  # bytes of results in the folder, by IPv4 address
         self._tasks = set()
         self._open_connections = self._attachments = 0
         self._arrived = FairQueue(self.limits.peer_arrived, self.limits.arrived)
@@ -298,16 +303,18 @@ class Server:
 
     def _hearken(self):
         """Have :meth:`_gather` called when something arrives."""
+        self._deaf = False
         if not self._stopped.is_set():
             self._loop.add_reader(self.link, self._gather)
 
     def _gather(self):
         """Take what has arrived, a burst at most; what is too much of a peer is dropped."""
-        for _ in range(BURST):
+        for _ in range(0 if self._deaf else BURST):
             try:
                 arrived = self.link.read()
             except OSError as error:  # no buffer, or the device has gone: not again at once
                 self.log(f"nothing can be read: {error}")
+                self._deaf = True
                 self._loop.remove_reader(self.link)
                 self._loop.call_later(PAUSE, self._hearken)
                 return
@@ -323,7 +330,11 @@ class Server:
 
     def _whose(self, ip):
         """Whose turn an address shares: those without a connection have one together."""
-        return ip if ip in self._peers else None
+        peer = self._peers.get(ip)
+        if peer is None:
+            return None
+        peer.heard = self._loop.time()
+        return ip
 
     def _is_own(self, ip, port):
         """Whether what is sent there comes back here."""
@@ -473,13 +484,28 @@ class Server:
         if size:
             setup = dataclasses.replace(setup, work=await self._parse(connection, size))
         await self._open(connection, setup)
-        if await connection.reader.read(1):
+        if await self._rest(connection):
             raise ControlError("Connection must ask for one queue pair, not for two")
         if not connection.replies:  # see to its requests, but not for ever
             self._idle.clear()
             self._awake.set()
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._idle.wait(), LINGER)
+
+    async def _rest(self, connection):
+        """What a connection says when it has its queue pair: nothing, when it ends."""
+        peer, reading = connection.peer, asyncio.ensure_future(connection.reader.read(1))
+        peer.heard = self._loop.time()
+        try:
+            while not reading.done():
+                left = peer.heard + self.limits.idle - self._loop.time()
+                if left <= 0:
+                    raise ControlError(f"Address must send something within {self.limits.idle:g} s "
+                                       "to keep its queue pairs")
+                await asyncio.wait([reading], timeout=left)
+            return reading.result()
+        finally:
+            reading.cancel()
 
     async def _hear(self, connection, reading, seconds):
         """Fields of the line that a connection must say in time, with the token."""
@@ -541,9 +567,7 @@ class Server:
         try:
             async with peer.opening:
                 await asyncio.sleep(peer.card.missing(0))
-                queue_pair, seconds = await self._on_card(
-                    self._listen, setup, reply, owner, first)
-                peer.card.left -= seconds
+                queue_pair = await self._on_card(self._listen, peer, setup, reply, owner, first)
         except BaseException:
             peer.queue_pairs -= 1
             raise
@@ -558,27 +582,6 @@ class Server:
             queue_pair, self.nic.mac, self.nic.ip, ROCE_PORT, self.link.through,
             self.nic.segment, self.nic.most_message, self.nic.most_result,
             self.link.window, first).encode())
-
-    def _listen(self, setup, reply, owner, first):
-        """Number of a new queue pair, and the seconds that it took."""
-        begun = time.monotonic()
-        queue_pair = self.nic.listen(setup.work, reply=reply, queue_pair=setup.queue_pair,
-                                     check=setup.check, peer=owner, first=first)
-        self._listening.add(queue_pair)
-        return queue_pair, time.monotonic() - begun
-
-    def _unlisten(self, queue_pair):
-        """Seconds that it took to close a queue pair."""
-        begun = time.monotonic()
-        self._listening.discard(queue_pair)
-        self.nic.unlisten(queue_pair)
-        self.log(f"queue pair {queue_pair:#x} closed")
-        return time.monotonic() - begun
-
-    def _unlisten_all(self):
-        for queue_pair in list(self._listening):
-            with contextlib.suppress(HeadraceError):
-                self._unlisten(queue_pair)
 
     def _ends(self, setup, ip):
         """Where results of a client at an address go, whose the queue pair is, and the number of
@@ -662,7 +665,7 @@ class Server:
         del self._owners[queue_pair]
         connection.peer.queue_pairs -= 1
         try:
-            connection.peer.card.left -= await self._on_card(self._unlisten, queue_pair)
+            await self._on_card(self._unlisten, connection.peer, queue_pair)
         finally:
             self._awake.set()
 
@@ -689,6 +692,37 @@ class Server:
     def _forget_later(self, ip):
         self._peers[ip].timer = None
         self._forget(ip)
+
+    # In the card's thread
+
+    @contextlib.contextmanager
+    def _charged(self, peer):
+        """The card's time that this takes is the peer's, whatever comes of it."""
+        begun = time.monotonic()
+        try:
+            yield
+        finally:
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(peer.charge, time.monotonic() - begun)
+
+    def _listen(self, peer, setup, reply, owner, first):
+        """Number of a new queue pair of a peer."""
+        with self._charged(peer):
+            queue_pair = self.nic.listen(setup.work, reply=reply, queue_pair=setup.queue_pair,
+                                         check=setup.check, peer=owner, first=first)
+        self._listening.add(queue_pair)
+        return queue_pair
+
+    def _unlisten(self, peer, queue_pair):
+        self._listening.discard(queue_pair)
+        with self._charged(peer):
+            self.nic.unlisten(queue_pair)
+        self.log(f"queue pair {queue_pair:#x} closed")
+
+    def _unlisten_all(self):
+        for queue_pair in list(self._listening):
+            with contextlib.suppress(HeadraceError):
+                self._unlisten(_Peer(self.limits), queue_pair)
 
     # Results in host memory
 
@@ -734,16 +768,16 @@ class Server:
                 os.unlink(path)
             raise
         self._stored += size
-        owner.saved += size
+        self._saved[owner.address[0]] += size
         return name
 
     def _make_room(self, size, owner):
         """Raise OSError unless a result may be saved."""
         if owner is None:
             raise OSError(errno.EDQUOT, "its queue pair is closed")
-        if owner.saved + size > self.limits.connection_disk:
-            raise OSError(errno.EDQUOT, f"results of a connection must be at most "
-                                        f"{self.limits.connection_disk} bytes")
+        if self._saved[owner.address[0]] + size > self.limits.peer_disk:
+            raise OSError(errno.EDQUOT, f"results of an address must be at most "
+                                        f"{self.limits.peer_disk} bytes")
         now = time.monotonic()
         if self._stored + size > self.limits.disk and now > self._looked + LOOK or (
                 self._looked == -math.inf):

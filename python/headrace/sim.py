@@ -148,8 +148,8 @@ class SimCard(BusCard):
         self._connect(CONFIGS[self.name], transport)
 
     def _abandon(self):
-        super()._abandon()
         # The copy of a simulation is this process's own memory, and free to go.
+        self._abandoned = True
         self._let_loose()
         self._rtl = None
 

@@ -127,8 +127,9 @@ class SimNic(QueuePairs, SimCard, Nic):
             return queue.number
 
     def _free_queue(self):
-        if len(self._queues) == self.config.queues:
-            # Perhaps one is closed, and the card just has to finish.
+        if len(self._queues) == self.config.queues and any(
+                queue.closed for queue in self._queues.values()):
+            # The card just has to finish with it.
             if not self._work(PATIENCE):
                 self._forget_closed()
         for index in range(self.config.queues):

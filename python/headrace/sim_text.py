@@ -106,10 +106,10 @@ class TextWork:
     def _wordpiece_tables(self, recipe):
         if self._vocabulary == recipe.vocabulary:
             return b"", lambda: None
-        tables, image = recipe.fitted(self.config)
         if self._users:
             raise CardError("The card holds one vocabulary at a time, and a queue pair is open for "
                             "another one: close it, or open another card")
+        tables, image = recipe.fitted(self.config)
         writes = tables.writes()
         self._vocabulary = None  # from now on the card's tables are a mixture
 

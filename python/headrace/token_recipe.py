@@ -9,6 +9,7 @@ import json
 import numpy as np
 
 from headrace import wordpiece
+from headrace.cached import cached
 from headrace.errors import VocabularyError
 from headrace.hw.text.tables import TableImage
 from headrace.hw.text.vocabulary import Geometry
@@ -142,12 +143,12 @@ class TokenRecipe:
         from headrace import token_source  # which makes this
         return token_source.read(tokenizer)[0]
 
-    @functools.cached_property
+    @cached
     def parts(self):
         """The contents of ``source`` as a dict."""
         return json.loads(self.source)
 
-    @functools.cached_property
+    @cached
     def reference(self):
         """The library's own tokenizer, which neither pads nor truncates."""
         with panics():
@@ -156,11 +157,11 @@ class TokenRecipe:
         tokenizer.no_truncation()
         return tokenizer
 
-    @functools.cached_property
+    @cached
     def special_tokens(self):
         return _found_in_text(self.parts["added_tokens"])
 
-    @functools.cached_property
+    @cached
     def vocabulary(self):
         """What :meth:`tables` is made of, a string: equal ones have equal tables."""
         return json.dumps([self.parts["model"], self.parts["normalizer"],
@@ -170,13 +171,13 @@ class TokenRecipe:
         """Id of a token of the vocabulary, or added to it; None if it is neither."""
         return self.special_tokens.get(token, self.parts["model"]["vocab"].get(token))
 
-    @functools.cached_property
+    @cached
     def template(self):
         """What the post-processor makes of a text: a list of (token, type), in which the text
         itself stands as (:data:`FIRST`, its type)."""
         return self._template("single", [(FIRST, 0)])
 
-    @functools.cached_property
+    @cached
     def pair_template(self):
         """The same of two texts: :data:`FIRST` and :data:`SECOND`.
 

@@ -202,8 +202,11 @@ class Tokenizer:
         """Tokens of each text, or its exception; ``where`` are their places, for messages."""
         rows, items = _as_bytes_each(texts)
         sent = [n for n, row in enumerate(rows) if row is None]
-        for n, row in zip(sent, self.card._tokenize(self.recipe, items) if items else []):
-            rows[n] = row
+        if self.unfit is not None:
+            self.card._done_by_cpu(len(items), Detail.VOCABULARY)
+        elif items:
+            for n, row in zip(sent, self.card._tokenize(self.recipe, items)):
+                rows[n] = row
         missing = {n: item for n, item in zip(sent, items) if rows[n] is None}
         if missing:
             for n, entry in zip(missing, self.recipe.encodings(missing.values())):

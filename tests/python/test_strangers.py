@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import pickle
 import re
 import resource
 import shutil
@@ -28,6 +29,7 @@ import vocabulary
 from headrace import cli, foreign, serve, wire
 from headrace.client import Client
 from headrace.control import ControlError, check_token
+from headrace.errors import VocabularyError
 from headrace.fair import Allowance, FairQueue
 from headrace.foreign import ForeignTokenizer, Parsers
 from headrace.hashing import HashingRecipe
@@ -273,6 +275,23 @@ def test_children_that_do_not(monkeypatch):
     assert parse(READ + "out.write(b'{}\\n')", monkeypatch).made is None
 
 
+def test_what_does_not_fit_is_known(monkeypatch):
+    """A tokenizer that is more than the card holds is parsed once, and refused as such."""
+    monkeypatch.setattr(foreign, "PROGRAM", READ + "out.write(b'{\"unfit\":\"too large\"}\\n')")
+
+    async def run():
+        parsers = Parsers(CONFIGS["nic"], Limits())
+        with pytest.raises(VocabularyError, match="^too large$"):
+            await parsers.parse(b"{}")
+        monkeypatch.setattr(foreign, "PROGRAM", "raise SystemExit(1)")
+        with pytest.raises(VocabularyError, match="^too large$"):
+            parsers.known(b"{}")
+        with pytest.raises(VocabularyError, match="^too large$"):
+            await parsers.parse(b"{}")
+
+    asyncio.run(run())
+
+
 def test_foreign_tables(tokenizers):
     """They are those that a process makes itself, and are known again."""
     source = vocabulary.tokenizer(vocabulary.small()).to_str()
@@ -291,6 +310,7 @@ def test_foreign_tables(tokenizers):
     for name in foreign.ARRAYS:
         np.testing.assert_array_equal(getattr(made, name), getattr(wanted, name))
     assert [getattr(made, name) for name in NUMBERS] == [getattr(wanted, name) for name in NUMBERS]
+    assert found.source not in source and len(found.source) == 64
     assert found.vocabulary == ForeignTokenizer("other", wanted).vocabulary
     with pytest.raises(ValueError, match="^Tokenizer must have been parsed for"):
         found.tables(Geometry(node_bits=10))
@@ -425,9 +445,36 @@ def test_setups_that_take_the_cards_time():
         wait_until(lambda: not server._peers)
 
 
+def test_setups_that_fail_take_the_cards_time():
+    """What comes of them does not matter."""
+    class RefusingNic(SoftNic):
+        def listen(self, work, **options):
+            time.sleep(0.2)
+            raise ValueError("No")
+
+    with serving(RefusingNic()) as (server, _), connect(server):
+        wait_until(lambda: "127.0.0.1" in server._peers)
+        before = server._peers["127.0.0.1"].card.left
+        assert ask(server, IMAGE)["error"] == "No"
+        wait_until(lambda: server._peers["127.0.0.1"].card.left < before - 0.15)
+
+
+def test_peers_that_rest():
+    """Their queue pairs are closed in the end; a client does not notice."""
+    with serving(limits=Limits(idle=0.3)) as (server, log), \
+            Client(*server.address, timeout=5) as card:
+        prepare, want = card.image(resize=8), hr.open("cpu").image(resize=8)
+        for n in range(3):
+            np.testing.assert_array_equal(prepare(picture(n)), want(picture(n)))
+            wait_until(lambda: not server._owners)
+            time.sleep(0.2)  # until the client has been told
+            assert any("must send something within 0.3 s" in entry for entry in log)
+        assert sum(" opened for " in entry for entry in log) == 3
+
+
 def test_disk(tmp_path):
     size = 8 * 8 * 3 + 128
-    limits = Limits(disk=3 * size, connection_disk=2 * size)
+    limits = Limits(disk=3 * size, peer_disk=2 * size)
     (tmp_path / "there.txt").write_bytes(bytes(100))
     with serving(output=tmp_path, limits=limits) as (server, log):
         recipe, counts = Recipe(resize=8, crop=8), []
@@ -436,9 +483,10 @@ def test_disk(tmp_path):
                 kept = card.keep(recipe, [picture(n) for n in range(4)])
                 assert [entry["status"] for entry in kept] == [0] * 4
                 counts.append(sum("file" in entry for entry in kept))
+            server._saved.clear()  # as of another address
         assert counts == [2, 0]
         assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 3 * size
-        assert any("a connection must be at most" in entry for entry in log)
+        assert any("an address must be at most" in entry for entry in log)
         assert any("folder must hold at most" in entry for entry in log)
         for path in tmp_path.iterdir():
             path.unlink()
@@ -620,6 +668,9 @@ def test_tls(certificate, tmp_path):
                  allow_forward=True) as (server, _):
         with Client(*server.address, tls=trusting, token=TOKEN, timeout=5) as card:
             files = [picture(n) for n in range(5)]
+            with Client(*server.address, tls=certificate[0], token=TOKEN) as other, \
+                    pickle.loads(pickle.dumps(other)) as copy:
+                copy.image(resize=8)(files[0])
             np.testing.assert_array_equal(card.image(resize=8, crop=8)(files),
                                           hr.open("cpu").image(resize=8, crop=8)(files))
             assert all("file" in entry for entry in card.keep(Recipe(resize=8), files))
@@ -639,8 +690,8 @@ def test_tls(certificate, tmp_path):
     with serving() as (server, _), Client(*server.address, tls=trusting, timeout=2) as card, \
             pytest.raises(hr.CardError, match="^No TLS with the server"):
         card.image(resize=8)(files[0])
-    with pytest.raises(ValueError, match="^Tls must be True, False or an ssl.SSLContext"):
-        Client("127.0.0.1", tls="yes")
+    with pytest.raises(ValueError, match="^Tls must be True, False, the path of "):
+        Client("127.0.0.1", tls=5)
 
 
 def test_command_line(certificate, tmp_path, capsys):

@@ -4,6 +4,7 @@
 import contextlib
 import inspect
 import operator
+import os
 
 import pynq
 from pynq.buffer import PynqBuffer
@@ -111,6 +112,7 @@ class Headrace(pynq.DefaultIP):
         self.target = self.device.get_memory_by_name(memory) if memory else self.device
         self._card = None
         self._making = ProcessLock()
+        self._process_id = os.getpid()
 
     @property
     def signature(self):
@@ -121,7 +123,11 @@ class Headrace(pynq.DefaultIP):
 
     @property
     def card(self):
-        """:class:`headrace.Card` of the kernel."""
+        """:class:`headrace.Card` of the kernel. In a forked process it is the parent's."""
+        if self._process_id != os.getpid():
+            raise CardError("The kernel belongs to the process that opened its overlay, not to one "
+                            "that was forked from it: load the overlay in each worker process, "
+                            "after the fork")
         with self._making:
             if self._card is None or self._card.closed:
                 self._card = PynqCard(self, self.fallback, self.memory)

@@ -3,6 +3,7 @@
 
 import ctypes
 import math
+import os
 import threading
 
 import numpy as np
@@ -10,6 +11,7 @@ from pynq.buffer import PynqBuffer
 
 from headrace import xrt
 from headrace.errors import CardError
+from headrace.processes import ProcessLock
 
 
 __all__ = ["SimMemory", "XrtMemory"]
@@ -41,7 +43,8 @@ class CardMemory:
         self.size = size
         self._taken = {}  # size by address
         # A buffer may be freed in the middle of anything.
-        self._lock = threading.RLock()
+        self._lock = ProcessLock(threading.RLock)
+        self._process_id = os.getpid()
 
     # What a kind of card implements
 
@@ -93,9 +96,15 @@ class CardMemory:
         return buffer
 
     def return_pointer(self, address):
-        """A buffer is freed; called by PYNQ."""
+        """A buffer is freed; called by PYNQ. In a forked process it is the parent's."""
+        if self._process_id != os.getpid():
+            return
         with self._lock:
             self._taken.pop(address, None)
+            self._let_go(address)
+
+    def _let_go(self, address):
+        """Forget what a kind of card keeps of a buffer."""
 
     def place(self, start, offset, size):
         """Address of a part of the buffer at ``start``."""
@@ -145,8 +154,7 @@ class XrtMemory(CardMemory):
         self._buffers[buffer.start] = buffer
         return buffer.start, buffer.host
 
-    def return_pointer(self, address):
-        super().return_pointer(address)
+    def _let_go(self, address):
         self._buffers.pop(address, None)
 
     def push(self, start, offset, pointer, size):
