@@ -63,7 +63,7 @@ class ForeignTokenizer(TokenRecipe):
     Parameters
     ----------
     source : str
-        As it came, or its digest if there are tables.
+        As it came; of a long one with tables its digest.
     made : Tables or None
         For the card that was asked for; None if none was.
     """
@@ -177,9 +177,10 @@ class Parsers:
             # Without this it waits for the end of pipes that nobody reads any more.
             process._transport.close()
             await process.wait()
-        # The tables are all that a card needs; sources of strangers are not kept.
-        name = str(source, "utf-8") if tables is None else hashlib.sha256(source).hexdigest()
-        return ForeignTokenizer(name, tables)
+        if tables is not None and len(source) > MOST_KEPT:
+            # The tables are all that a card needs: a long source is not kept for as long.
+            return ForeignTokenizer(hashlib.sha256(source).hexdigest(), tables)
+        return ForeignTokenizer(str(source, "utf-8"), tables)
 
     async def _talk(self, process, source):
         """Give a child its work; the tables that it makes, or None if none are wanted."""
