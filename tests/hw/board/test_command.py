@@ -58,8 +58,7 @@ def test_key(monkeypatch, tmp_path, capsys):
     assert command.main(["ecpix5", *arguments, "0123456789abcdef" * 2]) == 0
     assert given == [("ecpix5", {"key": bytes.fromhex("0123456789abcdef" * 2)})]
     for wrong in "12", "x" * 32, "", "0" * 32:
-        with pytest.raises(SystemExit, match="^2$"):
-            command.main(["ecpix5", *arguments, wrong])
+        assert command.main(["ecpix5", *arguments, wrong]) == 1
         assert "Key must" in capsys.readouterr().err
     assert command.main(["u55c", *arguments, "1" * 32]) == 1
     assert "takes no key: its host decides" in capsys.readouterr().err
