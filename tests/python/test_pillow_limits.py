@@ -105,7 +105,7 @@ def test_exif_directories():
                 opens = True
             except Exception:
                 opens = False
-        assert header.check_file(file) == opens, data.hex()
+            assert header.check_file(file) == opens, data.hex()
         found.add(opens)
     assert len(found) == 2
 
