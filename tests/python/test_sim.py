@@ -350,8 +350,9 @@ def test_bicubic_of_long_sides(sim, strict):
     expected = Image.fromarray(pixels).resize((8, 7610), Image.Resampling.BICUBIC)
     np.testing.assert_array_equal(sim.resize(pixels, (7610, 8), "bicubic"), expected)
     assert sim.last[0].detail is hr.Detail.TIE and sim.last[0].fallback
-    strict.resize(pixels, (7610, 8))
-    strict.resize(pixels[:4096], (4000, 8), "bicubic")
+    if not results.ROWS_ALWAYS_FIRST:  # else they are handed back, for another reason
+        strict.resize(pixels, (7610, 8))
+        strict.resize(pixels[:4096], (4000, 8), "bicubic")
 
 
 def test_recipe_that_was_not_loaded():

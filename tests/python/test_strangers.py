@@ -229,7 +229,8 @@ def test_files_that_take_all_memory(tokenizers):
     with serving(limits=Limits(parse_memory=400 << 20)) as (server, _):
         source = hostile.bomb()
         answer = ask(server, tokenizer_fields(source), source)
-        assert re.match("Tokenizer.json not accepted: (MemoryError|it must be parsed)",
+        # The last one is what tokenizers 0.20 leads to: it does not come as far.
+        assert re.match("Tokenizer.json not accepted: (MemoryError|it must be parsed|AttributeError)",
                         answer["error"])
         assert serves(server)
 
