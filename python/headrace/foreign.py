@@ -174,6 +174,8 @@ class Parsers:
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)  # and what it may have started
+            while process.returncode is None:  # until the loop has noticed, or it would complain
+                await asyncio.sleep(0.01)
             # Without this it waits for the end of pipes that nobody reads any more.
             process._transport.close()
             await process.wait()
